@@ -1,0 +1,101 @@
+"""The chat server: what one client says, every client hears.
+
+Start it with:  twistd -n -y chatserver.py
+"""
+
+import os
+from contextlib import suppress
+
+from twisted.application import service, strports
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from twisted.web.websocket import WebSocketResource
+from wsproto.utilities import LocalProtocolError
+
+PORT = os.environ.get("CHAT_PORT", "1025")
+DEFAULT_ORIGINS = "http://127.0.0.1:8000,http://localhost:8000"
+ORIGINS = os.environ.get("CHAT_ORIGINS", DEFAULT_ORIGINS).encode().split(b",")
+MAX_LENGTH = 4096  # characters in one message
+
+log = Logger()
+
+
+class WebsocketChat:
+    """One client: a browser window with an open WebSocket."""
+
+    def __init__(self, factory):
+        self.factory = factory
+
+    def negotiationStarted(self, transport):
+        self.transport = transport
+
+    def negotiationFinished(self):
+        # HTTP is over, but its channel is still registered with the transport,
+        # and a transport that waits for a producer may never close.
+        self.transport.detachProducer()
+        log.info("Got new client!")
+        self.factory.clients.append(self)
+        self.send("connected ....")
+
+    def connectionLost(self, reason):
+        log.info("Lost a client!")
+        self.factory.clients.remove(self)
+
+    def textMessageReceived(self, message):
+        if len(message) > MAX_LENGTH:
+            self.refuse(1009, "message too long")
+        else:
+            self.factory.updateClients(message)
+
+    def bytesMessageReceived(self, data):
+        self.refuse(1003, "binary message")
+
+    def pongReceived(self, payload):
+        pass
+
+    def send(self, message):
+        # A client that is closing raises this. The speaker must not pay for it.
+        with suppress(LocalProtocolError):
+            self.transport.sendTextMessage(message)
+
+    def refuse(self, code, why):
+        log.warn("Closing a client: {why}", why=why)
+        with suppress(LocalProtocolError):
+            self.transport.loseConnection(code)
+
+
+class ChatFactory:
+    """The one object that all clients share, so it knows who is there."""
+
+    clients = []
+
+    def buildProtocol(self, request):
+        return WebsocketChat(self)
+
+    def updateClients(self, message):
+        for client in self.clients:
+            client.send(message)
+
+
+class ChatResource(WebSocketResource):
+    """Opens a WebSocket, but only for our own pages."""
+
+    def render_GET(self, request):
+        # Browsers let any site open a WebSocket to any other, and say in the
+        # Origin header which site it was. The server has to look.
+        origin = request.getHeader(b"origin")
+        if origin not in ORIGINS:
+            log.warn("Refused a client from {origin!r}", origin=origin)
+            request.setResponseCode(403)
+            request.setHeader(b"content-type", b"text/plain")
+            return b"This origin may not speak here.\n"
+        return super().render_GET(request)
+
+
+root = Resource()
+root.putChild(b"ws", ChatResource(ChatFactory()))
+
+application = service.Application("chatserver")
+chat_service = strports.service(f"tcp:{PORT}:interface=127.0.0.1", Site(root))
+chat_service.setServiceParent(application)

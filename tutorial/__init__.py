@@ -1,0 +1,1 @@
+"""The tool of this tutorial: set up, run and compare the stages."""
