@@ -18,7 +18,7 @@ DEFAULT_ORIGINS = "http://127.0.0.1:8000,http://localhost:8000"
 ORIGINS = os.environ.get("CHAT_ORIGINS", DEFAULT_ORIGINS).encode().split(b",")
 MAX_LENGTH = 4096  # characters in one message
 
-log = Logger()
+log = Logger("chatserver")
 
 
 class WebsocketChat:
@@ -86,11 +86,17 @@ class ChatResource(WebSocketResource):
         # Origin header which site it was. The server has to look.
         origin = request.getHeader(b"origin")
         if origin not in ORIGINS:
-            log.warn("Refused a client from {origin!r}", origin=origin)
-            request.setResponseCode(403)
-            request.setHeader(b"content-type", b"text/plain")
-            return b"This origin may not speak here.\n"
-        return super().render_GET(request)
+            return self.refuse(request, 403, f"origin {origin} may not speak here")
+        try:
+            return super().render_GET(request)
+        except UnicodeDecodeError:
+            return self.refuse(request, 400, "handshake headers must be ASCII")
+
+    def refuse(self, request, code, why):
+        log.warn("Refusing a client: {why}", why=why)
+        request.setResponseCode(code)
+        request.setHeader(b"content-type", b"text/plain")
+        return why.encode()
 
 
 root = Resource()

@@ -1,0 +1,28 @@
+"""Every test in this folder judges any folder that claims to be a stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.contract)
+
+
+@pytest.fixture(autouse=True)
+def _no_traceback(chat):
+    """Whatever a client does, no server may answer it with a traceback in its log."""
+    servers = [server for server in (chat.django, chat.twisted) if server]
+    before = [len(server.output()) for server in servers]
+    yield
+    for server, start in zip(servers, before, strict=True):
+        new = server.output()[start:]
+        assert "Traceback" not in new, (
+            f"{server.name} logged a traceback during this test:\n{new}"
+        )

@@ -1,0 +1,260 @@
+"""Start what is in a folder, as its chapter does, and end all of it again."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tutorial.stages import Stage, copy_stage
+
+START_SECONDS = 20.0
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """A folder under test, and the stage that it claims to be."""
+
+    stage: Stage
+    folder: Path
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(
+    fact: Callable[[], bool], what: Callable[[], str], seconds: float = 5.0
+) -> None:
+    """Return as soon as `fact()` is true.
+
+    Raises AssertionError after `seconds`, with `what()`: what did not come true.
+    """
+    __tracebackhide__ = True
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline, f"Not true in {seconds:g} s: {what()}"
+        # How often to look, not a guess at how long it takes.
+        time.sleep(0.01)
+
+
+class Server:
+    """One process of the folder under test. Its output goes to `log`, a file."""
+
+    def __init__(self, name: str, command: list[str], cwd: Path, env: dict, log: Path):
+        self.name, self.log, self.cwd, self.env = name, log, cwd, env
+        self.command = command
+        self.process: subprocess.Popen | None = None
+
+    def start(self, port: int) -> None:
+        """Start, and return once `port` accepts connections.
+
+        Raises AssertionError, with the end of the output, if it does not in
+        START_SECONDS.
+        """
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.cwd,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(
+            lambda: self._accepts(port),
+            lambda: (
+                f"{self.name} listens on port {port}. Its output ends:\n{self.tail()}"
+            ),
+            START_SECONDS,
+        )
+
+    def _accepts(self, port: int) -> bool:
+        assert self.process.poll() is None, (
+            f"{self.name} should start, but it ended. Its output ends:\n{self.tail()}"
+        )
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    def stop(self) -> None:
+        """End the process and all that it started."""
+        if self.process is None:
+            return
+        family = self._family()
+        for process in family:
+            process.terminate()
+        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+        for process in alive:
+            process.kill()
+        self.process.wait(STOP_SECONDS)
+        self.process = None
+
+    def kill(self) -> None:
+        """End the process as a power cut would."""
+        for process in self._family():
+            process.kill()
+        self.process.wait(STOP_SECONDS)
+        self.process = None
+
+    def _family(self) -> list[psutil.Process]:
+        try:
+            parent = psutil.Process(self.process.pid)
+            return [*parent.children(recursive=True), parent]
+        except psutil.NoSuchProcess:
+            return []
+
+    def memory(self) -> int:
+        """Resident memory of the process, in bytes."""
+        return psutil.Process(self.process.pid).memory_info().rss
+
+    def output(self) -> str:
+        """All that the process has written so far."""
+        return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of the output."""
+        return "\n".join(self.output().splitlines()[-lines:])
+
+
+@dataclass
+class Chat:
+    """A running copy of a target: Django, and Twisted from stage 2 on."""
+
+    target: Target
+    folder: Path
+    django_port: int
+    chat_port: int
+    env: dict
+    django: Server
+    twisted: Server | None
+    stack: ExitStack = field(repr=False)
+
+    @property
+    def origin(self) -> str:
+        """What a browser says in the Origin header when it shows our page."""
+        return f"http://127.0.0.1:{self.django_port}"
+
+    @property
+    def ws_url(self) -> str:
+        """Where the WebSocket chat is."""
+        return f"ws://127.0.0.1:{self.chat_port}/ws"
+
+    def get(self, path: str) -> http.client.HTTPResponse:
+        """GET `path` from Django, without following redirects; the body is read."""
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.django_port, timeout=5
+        )
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            response.text = response.read().decode()
+            return response
+        finally:
+            connection.close()
+
+    def manage(self, *words: str) -> str:
+        """Run `manage.py` in the copy; returns its output.
+
+        Raises AssertionError, with the output, if it fails.
+        """
+        return manage(self.folder, self.env, *words)
+
+    def shell(self, code: str) -> str:
+        """Run `code` in the Django shell of the copy; returns what it printed."""
+        return self.manage("shell", "--verbosity", "0", "--command", code)
+
+
+def manage(folder: Path, env: dict, *words: str) -> str:
+    """Run `python manage.py *words` in `folder`; returns its output.
+
+    Raises AssertionError, with the output, if it fails.
+    """
+    result = subprocess.run(
+        [sys.executable, "manage.py", *words],
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    output = result.stdout + result.stderr
+    assert result.returncode == 0, f"manage.py {' '.join(words)} failed:\n{output}"
+    return output
+
+
+def twistd() -> str:
+    """The twistd of this environment.
+
+    Not `python -m twisted`: that would put the current directory on sys.path,
+    which the chapter's command does not.
+    """
+    name = "twistd.exe" if os.name == "nt" else "twistd"
+    return str(Path(sys.executable).with_name(name))
+
+
+def start_chat(target: Target, workspace: Path) -> Chat:
+    """Copy the target into `workspace` and start it there on free ports.
+
+    The folder itself is never written to, and its database is never opened.
+    End it with `chat.stack.close()`. Raises AssertionError if it does not start.
+    """
+    folder = copy_stage(target.folder, workspace / "copy")
+    django_port, chat_port = free_port(), free_port()
+    env = {
+        **os.environ,
+        "CHAT_PORT": str(chat_port),
+        "CHAT_ORIGINS": f"http://127.0.0.1:{django_port}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    manage(folder, env, "migrate", "--verbosity", "0")
+    with ExitStack() as stack:
+        django = Server(
+            "Django (manage.py runserver)",
+            [
+                *[sys.executable, "manage.py", "runserver", "--noreload"],
+                f"127.0.0.1:{django_port}",
+            ],
+            folder,
+            env,
+            workspace / "django.log",
+        )
+        stack.callback(django.stop)
+        django.start(django_port)
+        twisted = None
+        if target.stage.number >= 2:
+            twisted = Server(
+                "Twisted (twistd -n -y chatserver.py)",
+                [twistd(), "-n", "--pidfile=", "-y", "chatserver.py"],
+                folder,
+                env,
+                workspace / "twisted.log",
+            )
+            stack.callback(twisted.stop)
+            twisted.start(chat_port)
+        return Chat(
+            target,
+            folder,
+            django_port,
+            chat_port,
+            env,
+            django,
+            twisted,
+            stack.pop_all(),
+        )
