@@ -1,0 +1,115 @@
+"""A real Chromium, where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+HERE = Path(__file__).parent
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.contract)
+
+
+def find_chromium() -> str | None:
+    """The path of a Chromium on this machine; CHROMIUM may name it."""
+    names = [os.environ["CHROMIUM"]] if "CHROMIUM" in os.environ else NAMES
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser, shared: each test opens windows of its own.
+
+    Without a Chromium its tests are skipped, unless REQUIRE_BROWSER is set.
+    """
+    path = find_chromium()
+    if path is None:
+        message = (
+            "no Chromium on PATH, so nothing was tested in a browser. "
+            "On Debian and Ubuntu: apt install chromium. Elsewhere, set CHROMIUM."
+        )
+        if os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Window:
+    """A browser window on the first room, and what went wrong in it.
+
+    Everything is found by its role, as a screen reader finds it, so that a page
+    with other ids and classes is judged alike.
+    """
+
+    def __init__(self, chat, context):
+        self.page = context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._console)
+        self.log = self.page.get_by_role("log")
+        self.box = self.page.get_by_role("textbox")
+        self.status = self.page.get_by_role("status")
+        self.chat = chat
+
+    def _console(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(message.text)
+
+    def open(self) -> Window:
+        """Show the first room of the list."""
+        self.page.goto(self.chat.origin)
+        self.page.get_by_role("link").first.click()
+        return self
+
+    def join(self) -> Window:
+        """Show the first room, and wait until it is connected."""
+        self.open()
+        expect(self.log, "the greeting of the server").to_contain_text("connected ....")
+        return self
+
+    def say(self, text: str) -> None:
+        """Type `text` and press Enter."""
+        self.box.fill(text)
+        self.box.press("Enter")
+
+
+@pytest.fixture
+def window(chat, chromium):
+    """A function that opens a new window, in a browser profile of its own.
+
+    Afterwards, nothing may stand on the consoles of the windows.
+    """
+    with ExitStack() as stack:
+        windows = []
+
+        def new_window(**options) -> Window:
+            context = chromium.new_context(**options)
+            stack.callback(context.close)
+            windows.append(Window(chat, context))
+            return windows[-1]
+
+        yield new_window
+        errors = [error for window in windows for error in window.errors]
+        assert not errors, f"The browser's console shows {errors}."
