@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,23 @@ def chat(request, tmp_path_factory):
     chat = start_chat(target, workspace)
     yield chat
     chat.stack.close()
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The path of a Chromium on this machine; CHROMIUM may name it.
+
+    Without one the test is skipped, or fails where REQUIRE_BROWSER is set.
+    """
+    named = os.environ.get("CHROMIUM")
+    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        message = (
+            "no Chromium on PATH, so nothing was tested in a browser. "
+            "On Debian and Ubuntu: apt install chromium. Elsewhere, set CHROMIUM."
+        )
+        if os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return path

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from playwright.sync_api import expect, sync_playwright
 
 HERE = Path(__file__).parent
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -29,29 +26,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.contract)
 
 
-def find_chromium() -> str | None:
-    """The path of a Chromium on this machine; CHROMIUM may name it."""
-    names = [os.environ["CHROMIUM"]] if "CHROMIUM" in os.environ else NAMES
-    return next(filter(None, map(shutil.which, names)), None)
-
-
 @pytest.fixture(scope="session")
-def chromium():
-    """A browser, shared: each test opens windows of its own.
-
-    Without a Chromium its tests are skipped, unless REQUIRE_BROWSER is set.
-    """
-    path = find_chromium()
-    if path is None:
-        message = (
-            "no Chromium on PATH, so nothing was tested in a browser. "
-            "On Debian and Ubuntu: apt install chromium. Elsewhere, set CHROMIUM."
-        )
-        if os.environ.get("REQUIRE_BROWSER"):
-            pytest.fail(message)
-        pytest.skip(message)
+def chromium(chromium_path):
+    """A browser, shared: each test opens windows of its own."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
         yield browser
         browser.close()
 

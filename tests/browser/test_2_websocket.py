@@ -103,7 +103,7 @@ def test_the_page_comes_back_when_the_server_does(window):
         server.start(ann.chat.chat_port)
     expect(
         ann.page.get_by_role("button"), "the page connects again by itself"
-    ).to_be_enabled(timeout=15_000)
+    ).to_be_enabled(timeout=8_000)
     ann.box.press("Enter")
     expect(ann.log).to_contain_text("written while the server was away")
     # Chromium itself reports each attempt that failed.

@@ -11,7 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
 GREETING = "connected ...."
-SECONDS = 5.0  # how long a client waits for what it should hear
+SECONDS = 3.0  # how long a client waits for what it should hear
 
 
 def short(text: str) -> str:
@@ -64,22 +64,27 @@ class Client:
         except ConnectionClosed as closed:
             return f"the server closed the connection ({closed})"
 
-    def close_code(self) -> int | None:
-        """Wait until the server closes, and return its code, None if it gave none.
+    def is_closed_with(self, code: int, because: str) -> None:
+        """Wait until the server closes, and compare its close code.
 
-        Raises AssertionError if the server keeps the connection.
+        Raises AssertionError with a sentence if the connection stays open, or is
+        closed with another code or none.
         """
         __tracebackhide__ = True
-        while True:
-            try:
+        should = (
+            f"The server should close {self.name}'s connection with code {code}, "
+            f"because {because}."
+        )
+        try:
+            while True:
                 self.socket.recv(timeout=SECONDS)
-            except ConnectionClosed as closed:
-                return closed.rcvd.code if closed.rcvd else None
-            except TimeoutError:
-                raise AssertionError(
-                    f"The server should close {self.name}'s connection, "
-                    f"but it is still open after {SECONDS:g} s."
-                ) from None
+        except ConnectionClosed as closed:
+            came = closed.rcvd.code if closed.rcvd else "none"
+            assert came == code, f"{should} The code was {came}."
+        except TimeoutError:
+            raise AssertionError(
+                f"{should} It is still open after {SECONDS:g} s."
+            ) from None
 
 
 class RawClient:

@@ -1,0 +1,78 @@
+"""The tests are tested, too: each planted mistake is caught, and in these words.
+
+A mutant is a patch to a stage. Its head names the contract test that has to fail and
+the words that the failure has to say to whoever made that mistake.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tutorial.stages import ROOT, find_stage
+
+MUTANTS = sorted(Path(__file__).parent.glob("*/*.patch"))
+
+
+def name(patch: Path) -> str:
+    return f"{patch.parent.name}-{patch.stem}"
+
+
+def head(patch: Path) -> dict[str, str]:
+    """The lines `Name: text` above the diff."""
+    text, _, _ = patch.read_text("utf-8").partition("\n\n")
+    return dict(re.findall(r"^([\w ]+): (.+)$", text, re.M))
+
+
+def judge(patch: Path, folder: Path) -> subprocess.CompletedProcess:
+    """Plant the mistake in a copy of its stage, and run the test that should fail."""
+    stage = find_stage(patch.parent.name)
+    stage.copy_to(folder)
+    subprocess.run(["git", "apply", patch], cwd=folder, check=True)
+    return subprocess.run(
+        [
+            *[sys.executable, "-m", "pytest", f"tests/{head(patch)['Caught by']}"],
+            *["--stage", stage.id, "--path", folder],
+            *["-qx", "-p", "no:cacheprovider", f"--basetemp={folder}.tmp"],
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="session")
+def verdicts(request, tmp_path_factory):
+    """All mutants of this run, judged side by side: they mostly wait for a deadline."""
+    patches = [
+        item.callspec.params["patch"]
+        for item in request.session.items
+        if item.path == request.path
+    ]
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
+        folder = tmp_path_factory.mktemp("mutants")
+        yield {
+            patch: pool.submit(judge, patch, folder / name(patch)) for patch in patches
+        }
+
+
+@pytest.mark.parametrize("patch", MUTANTS, ids=name)
+def test_the_mistake_is_caught_and_named(
+    patch, verdicts: dict[Path, Future[subprocess.CompletedProcess]], request
+):
+    if head(patch)["Caught by"].startswith("browser/"):
+        request.getfixturevalue("chromium_path")
+    result = verdicts[patch].result()
+    assert result.returncode == 1, (
+        f"{head(patch)['Caught by']} should fail on this mistake:\n{result.stdout}"
+    )
+    said = " ".join(re.findall(r"^E\s+(.*)$", result.stdout, re.M))
+    says = head(patch)["Says"]
+    assert says in said, f"It should say {says!r}, but said:\n{said}"

@@ -1,0 +1,96 @@
+"""The real site on a real port, with both ends in this reactor."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_twisted
+from twisted.internet import defer, endpoints, reactor
+from twisted.protocols.policies import WrappingFactory
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from twisted.web.websocket import ConnectionRejected, WebSocketClientEndpoint
+
+from tests.support.reactor import log_events, until
+
+
+class Client:
+    """A WebSocket client whose messages wait in `inbox`."""
+
+    def __init__(self):
+        self.inbox = defer.DeferredQueue()
+        self.lost = defer.Deferred()
+
+    def buildProtocol(self, url):
+        return self
+
+    def negotiationStarted(self, transport):
+        self.transport = transport
+
+    def negotiationFinished(self):
+        pass
+
+    def textMessageReceived(self, message):
+        self.inbox.put(message)
+
+    def connectionLost(self, reason):
+        self.lost.callback(None)
+
+    def next(self) -> defer.Deferred:
+        return self.inbox.get().addTimeout(2, reactor)
+
+    async def leave(self) -> None:
+        self.transport.loseConnection()
+        await self.lost.addTimeout(2, reactor)
+
+
+@pytest_twisted.async_yield_fixture
+async def server(chatserver):
+    """The chat on a free port: its factory, with the address as `url`."""
+    factory = chatserver.ChatFactory()
+    root = Resource()
+    root.putChild(b"ws", chatserver.ChatResource(factory))
+    endpoint = endpoints.serverFromString(reactor, "tcp:0:interface=127.0.0.1")
+    site = WrappingFactory(Site(root))  # it knows its open connections
+    port = await endpoint.listen(site)
+    factory.url = f"ws://127.0.0.1:{port.getHost().port}/ws"
+    yield factory
+    await port.stopListening()
+    for connection in list(site.protocols):
+        connection.abortConnection()
+    await until(lambda: not site.protocols, "all connections are closed")
+
+
+async def join(server) -> Client:
+    client = Client()
+    await WebSocketClientEndpoint.new(reactor, server.url).connect(client)
+    assert await client.next() == "connected ...."
+    return client
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_clients_talk(server, chatserver, monkeypatch):
+    # Twisted's own client sends no Origin header.
+    monkeypatch.setattr(chatserver, "ORIGINS", [None])
+    ann, bob = await join(server), await join(server)
+    ann.transport.sendTextMessage("hello")
+    assert await ann.next() == await bob.next() == "hello"
+    await ann.leave()
+    await until(lambda: len(server.clients) == 1, "Ann is off the list")
+    bob.transport.sendTextMessage("still here")
+    assert await bob.next() == "still here"
+    await bob.leave()
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_an_origin_nobody_gets_in(server):
+    with log_events() as events, pytest.raises(ConnectionRejected) as refused:
+        await join(server)
+    assert refused.value.response.code == 403
+    assert server.clients == []
+    own = [event for event in events if event["log_namespace"] == "chatserver"]
+    assert len(own) == 1, f"one line in the log should say so, but there are {own}"
+
+
+def test_the_application_listens_on_this_machine_only(chatserver):
+    assert chatserver.chat_service.endpoint._interface == "127.0.0.1"
+    assert chatserver.chat_service.endpoint._port == 1025

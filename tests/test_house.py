@@ -1,0 +1,123 @@
+"""The rules of the house: what the manifest says is so, and shared files are equal."""
+
+from __future__ import annotations
+
+import filecmp
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tutorial.stages import ROOT, copy_stage, find_stage, load_stages
+
+STAGES = load_stages()
+STEPS = [pytest.param(stage, id=stage.id) for stage in STAGES if stage.builds_on]
+
+
+def files(folder: Path, copy: Path) -> dict[str, Path]:
+    """The files of a stage without what running it leaves: relative path -> file."""
+    copy_stage(folder, copy)
+    return {
+        path.relative_to(copy).as_posix(): path
+        for path in sorted(copy.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_every_stage_folder_is_in_the_manifest():
+    folders = sorted(path.name for path in ROOT.glob("stage*_*") if path.is_dir())
+    assert folders == [stage.id for stage in STAGES]
+
+
+def test_each_stage_builds_on_the_one_before():
+    assert [stage.builds_on for stage in STAGES[1:]] == [
+        stage.id for stage in STAGES[:-1]
+    ]
+
+
+@pytest.mark.parametrize("stage", STEPS)
+def test_a_stage_changes_exactly_what_the_manifest_says(stage, tmp_path):
+    before = files(find_stage(stage.builds_on).folder, tmp_path / "before")
+    after = files(stage.folder, tmp_path / "after")
+    changed = {
+        path
+        for path in before.keys() & after.keys()
+        if not filecmp.cmp(before[path], after[path], shallow=False)
+    }
+    assert sorted(after.keys() - before.keys()) == sorted(stage.adds)
+    assert sorted(changed) == sorted(stage.changes)
+    assert sorted(before.keys() - after.keys()) == sorted(stage.removes)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.id)
+def test_what_is_left_wrong_is_shown_by_a_test(stage):
+    ids = {later.id for later in STAGES[stage.number :]}
+    for wrong in stage.left_wrong:
+        file, _, test = wrong["shown_by"].partition("::")
+        assert f"def {test}(" in (ROOT / file).read_text("utf-8"), wrong["id"]
+        assert wrong.get("mended_in") in {None, *ids}, wrong["id"]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.id)
+def test_a_stage_imports_nothing_from_outside_its_folder(stage):
+    outside = r"^\s*(from|import) (tutorial|tests|stage\d_\w+)\b"
+    for path in stage.folder.rglob("*.py"):
+        assert not re.search(outside, path.read_text("utf-8"), re.M), path
+
+
+def groups() -> dict[str, list]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))[
+        "dependency-groups"
+    ]
+
+
+def test_what_a_stage_requires_is_what_make_run_installs():
+    newest = STAGES[-1].folder / "requirements.txt"
+    required = set(newest.read_text("utf-8").replace('"', "'").split("\n")) - {""}
+    assert required <= set(groups()["run"])
+
+
+def test_the_lock_file_pins_everything_and_names_no_address():
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    for line in lock.splitlines():
+        assert re.match(r"[a-z0-9-]+==\S+", line), f"not pinned: {line}"
+    assert not re.search(r"https?://|--index|--find-links", lock)
+    for entry in groups()["run"] + groups()["test"]:
+        if isinstance(entry, str):
+            name = re.match(r"[\w-]+", entry)[0].lower()
+            assert f"\n{name}==" in f"\n{lock}", f"{name} is not in requirements.lock"
+
+
+def test_the_readme_lists_the_stages():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for stage in STAGES:
+        row = f"| [`{stage.id}`]({stage.id}) | {stage.teaches} |"
+        assert row in readme, f"README.md should have the row {row}"
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_ruff_is_content(command):
+    ruff = shutil.which("ruff", path=Path(sys.executable).parent)
+    result = subprocess.run([ruff, *command], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def tracked() -> list[Path]:
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listing.returncode:
+        pytest.skip("not a git clone, so there is no list of tracked files")
+    return [ROOT / name for name in listing.stdout.split("\0") if name]
+
+
+def test_no_tracked_file_names_this_machine():
+    for path in tracked():
+        if path.is_file():
+            data = path.read_bytes()
+            assert str(ROOT).encode() + b"/" not in data, path
+            assert str(Path.home()).encode() + b"/" not in data, path
