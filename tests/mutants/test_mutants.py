@@ -48,7 +48,7 @@ def judge(patch: Path, folder: Path) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def verdicts(request, tmp_path_factory):
     """All mutants of this run, judged side by side: they mostly wait for a deadline."""
     patches = [
@@ -56,11 +56,10 @@ def verdicts(request, tmp_path_factory):
         for item in request.session.items
         if item.path == request.path
     ]
-    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
-        folder = tmp_path_factory.mktemp("mutants")
-        yield {
-            patch: pool.submit(judge, patch, folder / name(patch)) for patch in patches
-        }
+    folder = tmp_path_factory.mktemp("mutants")
+    pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1)
+    yield {patch: pool.submit(judge, patch, folder / name(patch)) for patch in patches}
+    pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("patch", MUTANTS, ids=name)
