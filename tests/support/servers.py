@@ -19,6 +19,7 @@ from tutorial.stages import Stage, copy_stage
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
+SCRIPTED = Path(__file__).parent / "scripted_clock"
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,24 @@ class Server:
         return "\n".join(self.output().splitlines()[-lines:])
 
 
+@dataclass(frozen=True)
+class Clock:
+    """What `time.time()` returns to the chat server under test, while it is set."""
+
+    file: Path
+
+    def set(self, reading: float) -> None:
+        """From now on the clock stands at `reading`, in seconds since the epoch."""
+        # Moved into place, so that nobody reads half a number.
+        new = self.file.with_suffix(".new")
+        new.write_text(repr(reading))
+        new.replace(self.file)
+
+    def release(self) -> None:
+        """Give the server the real clock again."""
+        self.file.unlink(missing_ok=True)
+
+
 @dataclass
 class Chat:
     """A running copy of a target: Django, and Twisted from stage 2 on."""
@@ -141,12 +160,23 @@ class Chat:
     env: dict
     django: Server
     twisted: Server | None
+    clock: Clock
     stack: ExitStack = field(repr=False)
 
     @property
     def origin(self) -> str:
         """What a browser says in the Origin header when it shows our page."""
         return f"http://127.0.0.1:{self.django_port}"
+
+    @property
+    def http_url(self) -> str:
+        """Where the long-poll chat is."""
+        return f"http://127.0.0.1:{self.chat_port}/"
+
+    def restart(self) -> None:
+        """Start the chat server anew, with an empty memory."""
+        self.twisted.stop()
+        self.twisted.start(self.chat_port)
 
     @property
     def ws_url(self) -> str:
@@ -223,6 +253,7 @@ def start_chat(target: Target, workspace: Path) -> Chat:
         "PYTHONUNBUFFERED": "1",
     }
     env.pop("DJANGO_SETTINGS_MODULE", None)
+    clock = Clock(workspace / "clock")
     manage(folder, env, "migrate", "--verbosity", "0")
     with ExitStack() as stack:
         django = Server(
@@ -243,7 +274,7 @@ def start_chat(target: Target, workspace: Path) -> Chat:
                 "Twisted (twistd -n -y chatserver.py)",
                 [twistd(), "-n", "--pidfile=", "-y", "chatserver.py"],
                 folder,
-                env,
+                env | {"PYTHONPATH": str(SCRIPTED), "SCRIPTED_CLOCK": str(clock.file)},
                 workspace / "twisted.log",
             )
             stack.callback(twisted.stop)
@@ -256,5 +287,6 @@ def start_chat(target: Target, workspace: Path) -> Chat:
             env,
             django,
             twisted,
+            clock,
             stack.pop_all(),
         )

@@ -1,0 +1,218 @@
+"""The chat server: what one client says, every client hears.
+
+Clients come by WebSocket, or by long polling: they ask for the next message, and the
+answer waits until there is one. Both see one conversation.
+
+Start it with:  twistd -n -y chatserver.py
+"""
+
+import json
+import math
+import os
+import time
+from contextlib import suppress
+
+from twisted.application import internet, service, strports
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.websocket import WebSocketResource
+from wsproto.utilities import LocalProtocolError
+
+PORT = os.environ.get("CHAT_PORT", "1025")
+DEFAULT_ORIGINS = "http://127.0.0.1:8000,http://localhost:8000"
+ORIGINS = os.environ.get("CHAT_ORIGINS", DEFAULT_ORIGINS).encode().split(b",")
+MAX_LENGTH = 4096  # characters in one message
+
+log = Logger("chatserver")
+
+
+class WebsocketChat:
+    """One client: a browser window with an open WebSocket."""
+
+    def __init__(self, factory):
+        self.factory = factory
+
+    def negotiationStarted(self, transport):
+        self.transport = transport
+
+    def negotiationFinished(self):
+        # HTTP is over, but its channel is still registered with the transport,
+        # and a transport that waits for a producer may never close.
+        self.transport.detachProducer()
+        log.info("Got new client!")
+        self.factory.clients.append(self)
+        self.send("connected ....")
+
+    def connectionLost(self, reason):
+        log.info("Lost a client!")
+        self.factory.clients.remove(self)
+
+    def textMessageReceived(self, message):
+        if len(message) > MAX_LENGTH:
+            self.refuse(1009, "message too long")
+        else:
+            self.factory.messages[time.time()] = message
+            self.factory.updateClients(message)
+
+    def bytesMessageReceived(self, data):
+        self.refuse(1003, "binary message")
+
+    def pongReceived(self, payload):
+        pass
+
+    def send(self, message):
+        # A client that is closing raises this. The speaker must not pay for it.
+        with suppress(LocalProtocolError):
+            self.transport.sendTextMessage(message)
+
+    def refuse(self, code, why):
+        log.warn("Closing a client: {why}", why=why)
+        with suppress(LocalProtocolError):
+            self.transport.loseConnection(code)
+
+
+class ChatFactory:
+    """The one object that all clients share, so it knows who is there."""
+
+    clients = []
+    messages = {}  # clock reading -> text
+
+    def buildProtocol(self, request):
+        return WebsocketChat(self)
+
+    def updateClients(self, message):
+        for client in self.clients:
+            client.send(message)
+
+
+class ChatResource(WebSocketResource):
+    """Opens a WebSocket, but only for our own pages."""
+
+    def render_GET(self, request):
+        # Browsers let any site open a WebSocket to any other, and say in the
+        # Origin header which site it was. The server has to look.
+        origin = request.getHeader(b"origin")
+        if origin not in ORIGINS:
+            return self.refuse(request, 403, f"origin {origin} may not speak here")
+        try:
+            return super().render_GET(request)
+        except UnicodeDecodeError:
+            return self.refuse(request, 400, "handshake headers must be ASCII")
+
+    def refuse(self, request, code, why):
+        log.warn("Refusing a client: {why}", why=why)
+        request.setResponseCode(code)
+        request.setHeader(b"content-type", b"text/plain")
+        return why.encode()
+
+
+class HttpChat(Resource):
+    """Long polling: a client asks what comes after `lastupdate`, again and again."""
+
+    throttle = 1  # seconds between two looks at the requests that wait
+
+    def __init__(self, factory):
+        super().__init__()
+        self.factory = factory
+        self.messages = factory.messages
+        self.delayed_requests = []
+
+    def render(self, request):
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"cache-control", b"no-store")
+        request.setHeader(b"vary", b"Origin")
+        origin = request.getHeader(b"origin")
+        if origin in ORIGINS:
+            request.setHeader(b"access-control-allow-origin", origin)
+        elif origin is not None:
+            return self.refuse(request, 403, f"origin {origin} may not speak here")
+        return super().render(request)
+
+    def render_OPTIONS(self, request):
+        # Before an unusual request, a browser asks whether it may send it.
+        request.setHeader(b"access-control-allow-methods", b"GET, POST")
+        request.setHeader(b"access-control-allow-headers", b"content-type")
+        request.setResponseCode(204)
+        return b""
+
+    def render_GET(self, request):
+        try:
+            request.lastupdate = float(request.args.get(b"lastupdate", [b"0"])[0])
+        except ValueError:
+            request.lastupdate = math.nan
+        if not math.isfinite(request.lastupdate):
+            return self.refuse(request, 400, "lastupdate is not a number")
+        if request.lastupdate < 0:
+            return self.__format_response(1, "connected...", 0.0)
+        message = self.getData(request.lastupdate)
+        if message:
+            return self.__format_response(1, message.text, message.published_at)
+        self.delayed_requests.append(request)
+        # Fires if the client leaves while it waits: nobody is left to answer.
+        request.notifyFinish().addErrback(
+            lambda reason: self.delayed_requests.remove(request)
+        )
+        return NOT_DONE_YET
+
+    def render_POST(self, request):
+        try:
+            text = request.args.get(b"new_message", [b""])[0].decode()
+        except UnicodeDecodeError:
+            return self.refuse(request, 400, "new_message is not UTF-8")
+        if not text.strip():
+            return self.refuse(request, 400, "new_message is missing or blank")
+        if len(text) > MAX_LENGTH:
+            return self.refuse(request, 413, "new_message is too long")
+        published_at = time.time()
+        self.messages[published_at] = text
+        self.factory.updateClients(text)
+        self.processDelayedRequests()
+        return self.__format_response(1, text, published_at)
+
+    def getData(self, lastupdate):
+        """Return the next message after `lastupdate`, None if there is none yet."""
+        for published_at in self.messages:
+            if published_at > lastupdate:
+                # A class made on the fly, because Python can.
+                attributes = {
+                    "published_at": published_at,
+                    "text": self.messages[published_at],
+                }
+                return type("Message", (), attributes)()
+        return None
+
+    def processDelayedRequests(self):
+        """Answer the requests that wait, where there is something to say now."""
+        for request in self.delayed_requests:
+            message = self.getData(request.lastupdate)
+            if message:
+                reply = self.__format_response(1, message.text, message.published_at)
+                request.write(reply)
+                request.finish()
+                self.delayed_requests.remove(request)
+
+    def refuse(self, request, code, why):
+        log.warn("Refusing a request: {why}", why=why)
+        request.setResponseCode(code)
+        return json.dumps({"status": 0, "error": why}).encode()
+
+    def __format_response(self, status, data, timestamp=time.time()):
+        reply = {"status": status, "timestamp": timestamp, "data": data}
+        return json.dumps(reply).encode()
+
+
+factory = ChatFactory()
+http_chat = HttpChat(factory)
+
+root = Resource()
+root.putChild(b"", http_chat)
+root.putChild(b"ws", ChatResource(factory))
+
+application = service.Application("chatserver")
+chat_service = strports.service(f"tcp:{PORT}:interface=127.0.0.1", Site(root))
+chat_service.setServiceParent(application)
+
+# Not strictly necessary: it finds what came by WebSocket meanwhile.
+sweep = internet.TimerService(http_chat.throttle, http_chat.processDelayedRequests)
+sweep.setServiceParent(application)

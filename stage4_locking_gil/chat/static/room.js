@@ -1,0 +1,64 @@
+// The room as you see it: the message list, the input box, the state of the
+// connection. How messages travel is another module's business.
+
+const status = document.getElementById("status");
+const form = document.getElementById("chat-form");
+const input = document.getElementById("message");
+const button = form.querySelector("button");
+const messages = document.getElementById("messages");
+
+const FIRST_WAIT = 500; // milliseconds
+const LONGEST_WAIT = 30000;
+
+let wait = FIRST_WAIT;
+
+export function show(text) {
+  const item = document.createElement("li");
+  // Never innerHTML: what somebody typed must stay text.
+  item.textContent = text;
+  messages.prepend(item);
+}
+
+export function connecting() {
+  status.textContent = "Connecting…";
+}
+
+export function connected() {
+  wait = FIRST_WAIT;
+  status.textContent = "Connected.";
+  button.disabled = false;
+}
+
+export function disconnected(reason, tryAgain) {
+  button.disabled = true;
+  // Up to half as long again, so that a thousand pages do not all come back in
+  // the same moment.
+  const pause = wait * (1 + Math.random() / 2);
+  wait = Math.min(wait * 2, LONGEST_WAIT);
+  status.textContent = `${reason} Trying again in ${Math.ceil(pause / 1000)} s.`;
+  setTimeout(tryAgain, pause);
+}
+
+export function onSend(send) {
+  // While the button is disabled, Enter does not submit the form either.
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = input.value.trim();
+    if (text) {
+      send(text);
+      input.value = "";
+    }
+  });
+}
+
+export function giveBack(text) {
+  status.textContent = "That was not sent.";
+  input.value ||= text;
+}
+
+input.addEventListener("keydown", (event) => {
+  // This Enter ends the composing of a word, in Japanese for example.
+  if (event.key === "Enter" && event.isComposing) {
+    event.preventDefault();
+  }
+});

@@ -1,0 +1,119 @@
+"""The addresses of the chat server: /ws for sockets, / for long polling."""
+
+import json
+import math
+
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from twisted.web.websocket import WebSocketResource
+
+from .messages import MAX_LENGTH, Message
+
+log = Logger()
+
+
+class ChatResource(WebSocketResource):
+    """Opens a WebSocket, but only for our own pages."""
+
+    def __init__(self, factory, origins):
+        super().__init__(factory)
+        self.origins = origins
+
+    def render_GET(self, request):
+        # Browsers let any site open a WebSocket to any other, and say in the
+        # Origin header which site it was. The server has to look.
+        origin = request.getHeader(b"origin")
+        if origin not in self.origins:
+            return self.refuse(request, 403, f"origin {origin} may not speak here")
+        try:
+            return super().render_GET(request)
+        except UnicodeDecodeError:
+            return self.refuse(request, 400, "handshake headers must be ASCII")
+
+    def refuse(self, request, code, why):
+        log.warn("Refusing a client: {why}", why=why)
+        request.setResponseCode(code)
+        request.setHeader(b"content-type", b"text/plain")
+        return why.encode()
+
+
+class HttpChat(Resource):
+    """Long polling: a client asks what comes after `lastupdate`, again and again."""
+
+    throttle = 1  # seconds between two looks at the requests that wait
+
+    def __init__(self, factory, origins):
+        super().__init__()
+        self.factory = factory
+        self.origins = origins
+        self.delayed_requests = []
+
+    def render(self, request):
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"cache-control", b"no-store")
+        request.setHeader(b"vary", b"Origin")
+        origin = request.getHeader(b"origin")
+        if origin in self.origins:
+            request.setHeader(b"access-control-allow-origin", origin)
+        elif origin is not None:
+            return self.refuse(request, 403, f"origin {origin} may not speak here")
+        return super().render(request)
+
+    def render_OPTIONS(self, request):
+        # Before an unusual request, a browser asks whether it may send it.
+        request.setHeader(b"access-control-allow-methods", b"GET, POST")
+        request.setHeader(b"access-control-allow-headers", b"content-type")
+        request.setResponseCode(204)
+        return b""
+
+    def render_GET(self, request):
+        try:
+            request.lastupdate = float(request.args.get(b"lastupdate", [b"0"])[0])
+        except ValueError:
+            request.lastupdate = math.nan
+        if not math.isfinite(request.lastupdate):
+            return self.refuse(request, 400, "lastupdate is not a number")
+        if request.lastupdate < 0:
+            return self.format_response(Message(0.0, "connected..."))
+        message = self.factory.messages.next_after(request.lastupdate)
+        if message:
+            return self.format_response(message)
+        self.delayed_requests.append(request)
+        # Fires if the client leaves while it waits: nobody is left to answer.
+        request.notifyFinish().addErrback(
+            lambda reason: self.delayed_requests.remove(request)
+        )
+        return NOT_DONE_YET
+
+    def render_POST(self, request):
+        try:
+            text = request.args.get(b"new_message", [b""])[0].decode()
+        except UnicodeDecodeError:
+            return self.refuse(request, 400, "new_message is not UTF-8")
+        if not text.strip():
+            return self.refuse(request, 400, "new_message is missing or blank")
+        if len(text) > MAX_LENGTH:
+            return self.refuse(request, 413, "new_message is too long")
+        message = self.factory.say(text)
+        self.processDelayedRequests()
+        return self.format_response(message)
+
+    def processDelayedRequests(self):
+        """Answer the requests that wait, where there is something to say now."""
+        # A copy, because the loop takes requests off the list.
+        for request in list(self.delayed_requests):
+            message = self.factory.messages.next_after(request.lastupdate)
+            if message:
+                self.delayed_requests.remove(request)
+                request.write(self.format_response(message))
+                request.finish()
+
+    def refuse(self, request, code, why):
+        log.warn("Refusing a request: {why}", why=why)
+        request.setResponseCode(code)
+        return json.dumps({"status": 0, "error": why}).encode()
+
+    def format_response(self, message):
+        reply = {"status": 1, "timestamp": message.published_at, "data": message.text}
+        return json.dumps(reply).encode()

@@ -1,0 +1,231 @@
+"""Stage 3: clients that ask again and again share the conversation of the sockets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tests.support.clients import Client
+from tests.support.polling import Request, ask, newcomer, post, settle
+
+SINCE_STAGE = 3
+LIMIT = 4096  # characters in one message, as the wire format says
+
+
+def test_a_new_poller_is_greeted_at_once(chat):
+    answer = ask(chat, -1).answer()
+    greeting = {"status": 1, "timestamp": 0.0, "data": "connected..."}
+    assert answer.reply == greeting, (
+        f"GET /?lastupdate=-1 should be answered with {greeting}, "
+        f"but the answer was {answer.reply}."
+    )
+    kind = answer.headers.get_content_type()
+    assert kind == "application/json", f"A reply should be JSON, but says it is {kind}."
+
+
+def test_a_poller_hears_what_was_posted_in_order_and_once(chat):
+    paul = newcomer(chat, "Paul")
+    for text in ("one", "two", "three"):
+        post(chat, text)
+    paul.hears("one", "two", "three", because="they were posted in this order")
+
+
+def test_a_post_is_answered_with_what_was_stored(chat):
+    paul = newcomer(chat, "Paul")
+    reply = post(chat, "hello").reply
+    assert (reply.get("status"), reply.get("data")) == (1, "hello"), (
+        'POST new_message=hello should be answered with {"status": 1, "timestamp": t, '
+        f'"data": "hello"}}, but the answer was {reply}.'
+    )
+    paul.hears("hello", because="it was posted")
+    assert paul.lastupdate == reply["timestamp"], (
+        "The timestamp in the answer to a POST should be that of the stored message."
+    )
+
+
+def test_without_a_cursor_polling_begins_at_the_beginning(chat):
+    chat.restart()
+    post(chat, "the first words")
+    reply = ask(chat).answer().reply
+    assert reply.get("data") == "the first words", (
+        "GET / without lastupdate should count as 0.0 and give the first message, "
+        f"but the answer was {reply}."
+    )
+
+
+def test_a_parked_poll_is_answered_when_somebody_posts(chat):
+    paul = newcomer(chat, "Paul")
+    parked = ask(chat, paul.lastupdate)
+    settle(chat)
+    assert not parked.is_answered(), (
+        "With nothing new to say, the server should hold the answer back, "
+        f"but it answered {parked.answer()}."
+    )
+    post(chat, "at last")
+    reply = parked.answer().reply
+    assert reply["data"] == "at last", f"The parked poll was answered with {reply}."
+
+
+def test_sockets_hear_what_pollers_post(chat):
+    with Client(chat, "Ann") as ann:
+        post(chat, "by POST")
+        ann.hears("by POST", because="pollers and sockets share one conversation")
+
+
+def test_pollers_hear_what_sockets_say(chat):
+    paul = newcomer(chat, "Paul")
+    with Client(chat, "Ann") as ann:
+        ann.say("by socket")
+        ann.hears("by socket", because="she said it")
+        paul.hears("by socket", because="pollers and sockets share one conversation")
+
+
+def test_a_parked_poll_hears_a_socket_by_the_next_sweeps(chat):
+    paul = newcomer(chat, "Paul")
+    parked = ask(chat, paul.lastupdate)
+    settle(chat)
+    with Client(chat, "Ann") as ann:
+        ann.say("by socket")
+    reply = parked.answer().reply
+    assert reply["data"] == "by socket", f"The parked poll was answered with {reply}."
+
+
+def test_both_kinds_hear_one_order(chat):
+    paul = newcomer(chat, "Paul")
+    with Client(chat, "Ann") as ann:
+        for number in range(0, 20, 2):
+            post(chat, f"{number}")
+            ann.hears(f"{number}", because="it was posted")
+            ann.say(f"{number + 1}")
+            ann.hears(f"{number + 1}", because="she said it")
+    paul.hears(*map(str, range(20)), because="that is the order of the sockets")
+
+
+def test_every_parked_poll_is_answered_in_the_end(chat):
+    paul = newcomer(chat, "Paul")
+    parked = [ask(chat, paul.lastupdate) for _ in range(8)]
+    settle(chat)
+    post(chat, "for all of you")
+    said = {request.answer().reply["data"] for request in parked}
+    assert said == {"for all of you"}, f"Eight parked polls were told {said}."
+
+
+def test_a_poller_that_leaves_disturbs_nobody(chat):
+    paul = newcomer(chat, "Paul")
+    first, stays, last = (ask(chat, paul.lastupdate) for _ in range(3))
+    settle(chat)
+    first.leave()
+    last.leave()
+    settle(chat)
+    answer = post(chat, "who is there?")
+    assert answer.status == 200, (
+        "Two clients hung up while they waited, and then a POST failed: "
+        f"{answer.status} {answer.reply}. Forget a request when notifyFinish says so."
+    )
+    assert stays.answer().reply["data"] == "who is there?"
+    paul.hears("who is there?", because="it was posted")
+
+
+@pytest.mark.parametrize("cursor", ["x", "nan", "inf", "-inf", "1e999", "", "\udcff"])
+def test_a_cursor_that_is_no_number_is_refused(chat, cursor):
+    query = cursor.encode("utf-8", "surrogateescape")
+    answer = ask(chat, query).answer()
+    says_why(answer, 400, f"GET with lastupdate={query!r}, which is no finite number,")
+
+
+def says_why(answer, status: int, what: str) -> None:
+    __tracebackhide__ = True
+    assert answer.status == status and answer.reply.get("status") == 0, (
+        f'{what} should be refused with {status} and {{"status": 0, "error": ...}}. '
+        f"The answer was {answer.status} {answer.reply}."
+    )
+    assert answer.reply.get("error"), f"{what} should be told why, in 'error'."
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "what"),
+    [
+        ("", 400, "without text"),
+        (" \t\n", 400, "of blanks"),
+        (b"\xff\xfe", 400, "of bytes that are no UTF-8"),
+        ("x" * (LIMIT + 1), 413, f"of {LIMIT + 1} characters"),
+    ],
+    ids=["empty", "blank", "bytes", "too-long"],
+)
+def test_a_bad_message_is_refused_and_not_stored(chat, text, status, what):
+    paul = newcomer(chat, "Paul")
+    with Client(chat, "Ann") as ann:
+        says_why(post(chat, text), status, f"A POST {what}")
+        post(chat, "x" * LIMIT)
+        ann.hears("x" * LIMIT, because="the one before it was refused, this one not")
+        paul.hears("x" * LIMIT, because="the one before it was refused, this one not")
+
+
+def test_a_post_without_new_message_is_refused(chat):
+    answer = Request(chat, "POST", "/", "other=1").answer()
+    says_why(answer, 400, "A POST without new_message")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+@pytest.mark.parametrize(
+    "origin",
+    ["http://evil.example", "null", "{ours}.evil.example", "http://127.0.0.1:1"],
+)
+def test_a_foreign_origin_is_refused(chat, method, origin):
+    origin = origin.format(ours=chat.origin)
+    path = "/?lastupdate=-1&new_message=x"
+    answer = Request(chat, method, path, headers={"Origin": origin}).answer()
+    says_why(answer, 403, f"{method} with Origin: {origin}")
+    allowed = answer.headers.get("Access-Control-Allow-Origin")
+    assert allowed is None, f"{origin} may not read replies, but is allowed: {allowed}."
+
+
+def test_our_own_page_may_read_the_replies(chat):
+    headers = ask(chat, -1).answer().headers
+    allowed = headers.get("Access-Control-Allow-Origin")
+    assert allowed == chat.origin, (
+        "The page comes from another port, so its browser hides a reply from it unless "
+        f"the header Access-Control-Allow-Origin is {chat.origin}. It is {allowed}."
+    )
+    assert "Origin" in headers.get("Vary", ""), (
+        "The reply depends on the Origin header, so it should say Vary: Origin."
+    )
+
+
+def test_a_preflight_is_answered(chat):
+    ask_first = {
+        "Origin": chat.origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    answer = Request(chat, "OPTIONS", "/", headers=ask_first).answer()
+    methods = answer.headers.get("Access-Control-Allow-Methods", "")
+    assert answer.status in (200, 204) and "POST" in methods, (
+        "A browser asks by OPTIONS whether its page may POST. The server should say "
+        f"yes in Access-Control-Allow-Methods. It said {answer.status}, {methods!r}."
+    )
+
+
+def test_nothing_is_wrapped_in_a_callback(chat):
+    request = Request(chat, "GET", "/?lastupdate=-1&callback=alert")
+    assert request.answer().reply["data"] == "connected...", "JSONP is gone."
+
+
+def test_a_room_is_there_by_long_polling_too(chat):
+    pages = BeautifulSoup(chat.get("/chats/").text, "html.parser")
+    paths = [link["href"] for link in pages("a", href=True)]
+    polling = [path for path in paths if path.startswith("/chats/long_poll/")]
+    assert polling, f"/chats/ should link to the rooms by long polling. It has {paths}."
+    soup = BeautifulSoup(chat.get(polling[0]).text, "html.parser")
+    assert soup.select_one("[role=log]"), f"{polling[0]} should have a message list."
+    status = chat.get("/chats/long_poll/987654321/").status
+    assert status == 404, f"An unknown room should be 404, but the answer was {status}."
+
+
+def test_markup_travels_as_text(chat):
+    paul = newcomer(chat, "Paul")
+    text = json.dumps("</script><img src=x onerror=alert(1)>\u2028\N{GRINNING FACE}")
+    post(chat, text)
+    paul.hears(text, because="the server passes on text unchanged")

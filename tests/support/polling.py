@@ -1,0 +1,168 @@
+"""Long-poll clients for black-box tests, and what happens to them under a clock."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import select
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+from tests.support.clients import short
+
+# How long a poller waits: three sweeps of a server that looks every second, and more.
+SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server answered: the HTTP status, the headers, the JSON body."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    reply: dict
+
+
+class Request:
+    """One request to the chat server, that may have to wait for its answer."""
+
+    def __init__(self, chat, method: str, path: str, body=None, headers=None):
+        self.what = f"{method} {short(path)}"
+        self.connection = http.client.HTTPConnection(
+            "127.0.0.1", chat.chat_port, timeout=SECONDS
+        )
+        headers = {"Origin": chat.origin} if headers is None else headers
+        self.connection.request(method, path, body, headers)
+
+    def is_answered(self) -> bool:
+        """Has the server begun to answer?"""
+        return bool(select.select([self.connection.sock], [], [], 0)[0])
+
+    def answer(self) -> Answer:
+        """Wait for the answer.
+
+        Raises AssertionError with a sentence if none comes in SECONDS, or no JSON.
+        """
+        __tracebackhide__ = True
+        try:
+            response = self.connection.getresponse()
+            text = response.read().decode()
+        except TimeoutError:
+            raise AssertionError(
+                f"{self.what} should be answered, but was not in {SECONDS:g} s."
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise AssertionError(
+                f"{self.what} should be answered, but the server hung up ({error!r})."
+            ) from None
+        finally:
+            self.connection.close()
+        try:
+            reply = json.loads(text) if text else {}
+        except ValueError:
+            raise AssertionError(
+                f"{self.what} should be answered with JSON, not with {short(text)}."
+            ) from None
+        return Answer(response.status, response.headers, reply)
+
+    def leave(self) -> None:
+        """Hang up without waiting for the answer."""
+        self.connection.close()
+
+
+def ask(chat, lastupdate: float | str | None = None, **options) -> Request:
+    """Ask for the next message after `lastupdate`; without one, from the beginning."""
+    query = "" if lastupdate is None else "?" + urlencode({"lastupdate": lastupdate})
+    return Request(chat, "GET", f"/{query}", **options)
+
+
+def post(chat, text: str | bytes, **options) -> Answer:
+    """Say `text` by POST."""
+    options.setdefault("headers", {"Origin": chat.origin})
+    options["headers"]["Content-Type"] = "application/x-www-form-urlencoded"
+    return Request(chat, "POST", "/", f"new_message={quote(text)}", **options).answer()
+
+
+def settle(chat) -> None:
+    """Return when the server has seen all that was sent before.
+
+    Every request that was sent is readable for the server no later than this one,
+    which it answers at once.
+    """
+    ask(chat, -1).answer()
+    ask(chat, -1).answer()
+
+
+class Poller:
+    """A long-poll client: asks, moves its cursor, asks again."""
+
+    def __init__(self, chat, name: str, lastupdate: float = 0.0):
+        self.chat, self.name, self.lastupdate = chat, name, lastupdate
+
+    def next(self) -> str:
+        """Ask once, and return the text that comes."""
+        __tracebackhide__ = True
+        answer = ask(self.chat, self.lastupdate).answer()
+        assert answer.status == 200, f"{self.name} asked and got {answer}."
+        self.lastupdate = answer.reply["timestamp"]
+        return answer.reply["data"]
+
+    def hears(self, *expected: str, because: str) -> None:
+        """Ask as often as there is text in `expected`, and compare.
+
+        Raises AssertionError with a sentence.
+        """
+        __tracebackhide__ = True
+        for text in expected:
+            came = self.next()
+            assert came == text, (
+                f"{self.name} should hear {short(text)}, because {because}. "
+                f"Instead came {short(came)}."
+            )
+
+    def until(self, last: str) -> list[str]:
+        """Ask until `last` comes; returns the texts before it."""
+        __tracebackhide__ = True
+        texts = []
+        while (text := self.next()) != last:
+            texts.append(text)
+        return texts
+
+
+def newcomer(chat, name: str) -> Poller:
+    """A poller whose cursor stands behind all that was said so far.
+
+    Raises AssertionError if a POST is not answered with its message's timestamp.
+    """
+    __tracebackhide__ = True
+    reply = post(chat, f"{name} is new here").reply
+    assert isinstance(reply.get("timestamp"), float), (
+        "A POST should be answered with the timestamp of its message, a number with a "
+        f"fraction. The answer was {reply}."
+    )
+    return Poller(chat, name, reply["timestamp"])
+
+
+LAST = "the last message"
+
+
+def heard_under_clock(chat, *posts: tuple[float, str], ask_first: bool) -> list[str]:
+    """What one poller hears when messages are posted at the given clock readings.
+
+    `posts` are (seconds since the epoch, text). With `ask_first` the poller asks
+    after the first post already, else only after all of them. The server starts
+    empty, and a last message, an hour after all others, ends the polling.
+    """
+    chat.restart()
+    poller, texts = Poller(chat, "Paula"), []
+    try:
+        for reading, text in posts:
+            chat.clock.set(reading)
+            post(chat, text)
+            if ask_first and not texts:
+                texts.append(poller.next())
+        chat.clock.set(max(reading for reading, _ in posts) + 3600)
+        post(chat, LAST)
+        return texts + poller.until(LAST)
+    finally:
+        chat.clock.release()
