@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.reactor import clean_reactor
+from tests.support.requests import ORIGIN
 from tests.support.servers import Target, start_chat
+from tests.support.whitebox import chat_classes
 from tutorial.stages import find_stage, load_stages
 
 
@@ -24,11 +27,17 @@ def pytest_addoption(parser):
         metavar="DIR",
         help="judge the folder DIR, which should do what --stage does",
     )
+    group.addoption(
+        "--white-box",
+        action="store_true",
+        help="judge the classes in DIR as well, which have to be named as ours",
+    )
 
 
 def pytest_configure(config):
     config.addinivalue_line(
-        "markers", "contract: a black-box test that judges any folder"
+        "markers",
+        "stages(first, last): this test is about these stages only, by number",
     )
     path, stage = config.getoption("path"), config.getoption("stage")
     if path and not stage:
@@ -54,28 +63,30 @@ def targets(config) -> list[Target]:
 
 
 def pytest_generate_tests(metafunc):
-    # A contract of stage N holds for every later stage, too.
-    if "chat" in metafunc.fixturenames:
-        judged = [
-            target
-            for target in targets(metafunc.config)
-            if target.stage.number >= metafunc.module.SINCE_STAGE
-        ]
-        ids = [target.stage.id for target in judged]
-        metafunc.parametrize("chat", judged, ids=ids, indirect=True, scope="session")
+    # What holds for stage N holds for every later stage, too.
+    marker = metafunc.definition.get_closest_marker("stages")
+    for fixture, scope in [("chat", "session"), ("classes", "function")]:
+        if fixture in metafunc.fixturenames:
+            first, last = marker.args if marker else (metafunc.module.SINCE_STAGE, 99)
+            judged = [
+                target
+                for target in targets(metafunc.config)
+                if first <= target.stage.number <= last
+            ]
+            ids = [target.stage.id for target in judged]
+            metafunc.parametrize(fixture, judged, ids=ids, indirect=True, scope=scope)
 
 
 def pytest_collection_modifyitems(config, items):
-    stage, path = config.getoption("stage"), config.getoption("path")
-    if not stage:
+    if not config.getoption("stage"):
         return
-    stage_tests = Path("tests", find_stage(stage).id).parts
+    # Another folder may be made otherwise inside, so its inside is not judged.
+    black_box_only = config.getoption("path") and not config.getoption("white_box")
+    judging = {"chat"} if black_box_only else {"chat", "classes"}
     keep, drop = [], []
     for item in items:
-        judges_any_folder = item.get_closest_marker("contract") is not None
-        folder = item.path.relative_to(config.rootpath).parts[:2]
-        belongs = judges_any_folder or (path is None and folder == stage_tests)
-        (keep if belongs else drop).append(item)
+        judges = judging & {*item.fixturenames}
+        (keep if judges else drop).append(item)
     config.hook.pytest_deselected(items=drop)
     items[:] = keep
 
@@ -88,6 +99,25 @@ def chat(request, tmp_path_factory):
     chat = start_chat(target, workspace)
     yield chat
     chat.stack.close()
+
+
+@pytest.fixture
+def classes(request):
+    """The classes of the stage under test, loaded afresh; the reactor stays clean."""
+    with chat_classes(request.param.folder) as classes, clean_reactor():
+        yield classes
+
+
+@pytest.fixture
+def whole(classes):
+    """A chat for our own page, wired: its `factory` and its resources."""
+    return classes.build([ORIGIN])
+
+
+@pytest.fixture
+def factory(whole):
+    """The ChatFactory of `whole`."""
+    return whole.factory
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,8 @@ class HttpChat(Resource):
         # A copy, because the loop takes requests off the list.
         for request in list(self.delayed_requests):
             message = self.factory.messages.next_after(request.lastupdate)
-            if message:
+            # Who hung up while another was being answered is on the list no more.
+            if message and request in self.delayed_requests:
                 self.delayed_requests.remove(request)
                 request.write(self.format_response(message))
                 request.finish()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 
-def test_every_protocol_refers_to_the_one_factory(chatserver):
-    factory = chatserver.ChatFactory()
+SINCE_STAGE = 2
+
+
+def test_every_protocol_refers_to_the_one_factory(factory):
     ann, bob = factory.buildProtocol(None), factory.buildProtocol(None)
     assert ann is not bob
     assert ann.factory is bob.factory is factory
 
 
-def test_the_list_of_clients_belongs_to_the_class(chatserver):
-    """Left wrong on purpose: a second factory would share the first one's clients."""
-    assert chatserver.ChatFactory().clients is chatserver.ChatFactory().clients
+@pytest.mark.stages(2, 4)
+def test_the_list_of_clients_belongs_to_the_class(classes):
+    """Left wrong on purpose: a second factory shares the first one's clients."""
+    first, second = classes.build([]).factory, classes.build([]).factory
+    assert first.clients is second.clients

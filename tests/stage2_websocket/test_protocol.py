@@ -1,95 +1,55 @@
-"""WebsocketChat, with a transport that remembers instead of a network."""
+"""WebsocketChat of every stage that has one, with a transport that only remembers."""
 
 from __future__ import annotations
 
 import pytest
 from twisted.python.failure import Failure
-from wsproto.utilities import LocalProtocolError
 
 from tests.support.reactor import log_events
+from tests.support.transport import Transport, join, sent
+
+SINCE_STAGE = 2
 
 
-class Transport:
-    """Remembers what a protocol asks of it. `closing` makes it refuse to send."""
-
-    def __init__(self):
-        self.sent: list[str] = []
-        self.closed: int | None = None
-        self.has_producer = True
-        self.closing = False
-
-    def sendTextMessage(self, text: str) -> None:
-        if self.closing:
-            raise LocalProtocolError("closing")
-        self.sent.append(text)
-
-    def loseConnection(self, code: int = 1000) -> None:
-        if self.closing:
-            raise LocalProtocolError("closing")
-        self.closed = code
-
-    def detachProducer(self) -> None:
-        self.has_producer = False
-
-
-@pytest.fixture
-def join(chatserver):
-    """A function that lets a client join; returns its protocol."""
-    factory = chatserver.ChatFactory()
-
-    def new_client():
-        client = factory.buildProtocol(request=None)
-        client.negotiationStarted(Transport())
-        client.negotiationFinished()
-        return client
-
-    return new_client
-
-
-def sent(client) -> list[str]:
-    """What a client was sent after its greeting."""
-    return client.transport.sent[1:]
-
-
-def test_nothing_is_sent_before_the_handshake_is_over(chatserver):
-    client = chatserver.ChatFactory().buildProtocol(request=None)
+def test_nothing_is_sent_before_the_handshake_is_over(factory):
+    client = factory.buildProtocol(None)
     transport = Transport()
     client.negotiationStarted(transport)
     assert transport.sent == []
 
 
-def test_a_new_client_is_greeted_and_its_producer_detached(join):
-    client = join()
+def test_a_new_client_is_greeted_and_its_producer_detached(factory):
+    client = join(factory)
     assert client.transport.sent == ["connected ...."]
     assert not client.transport.has_producer
 
 
-def test_a_message_goes_to_everybody_the_speaker_included(join):
-    ann, bob = join(), join()
+def test_a_message_goes_to_everybody_the_speaker_included(factory):
+    ann, bob = join(factory), join(factory)
     ann.textMessageReceived("hello")
     assert sent(ann) == sent(bob) == ["hello"]
 
 
-def test_who_left_is_sent_nothing_more(join):
-    ann, bob = join(), join()
+def test_who_left_is_sent_nothing_more(factory):
+    ann, bob = join(factory), join(factory)
     bob.connectionLost(Failure(Exception("gone")))
     ann.textMessageReceived("hello")
     assert (sent(ann), sent(bob)) == (["hello"], [])
     assert ann.factory.clients == [ann]
 
 
-def test_a_client_that_is_closing_keeps_nobody_from_hearing(join):
-    ann, bob, cara = join(), join(), join()
+def test_a_client_that_is_closing_keeps_nobody_from_hearing(factory):
+    ann, bob, cara = join(factory), join(factory), join(factory)
     bob.transport.closing = True
     ann.textMessageReceived("hello")
     assert (sent(ann), sent(bob), sent(cara)) == (["hello"], [], ["hello"])
 
 
-def test_the_limit_itself_is_allowed(chatserver, join):
-    ann = join()
-    ann.textMessageReceived("x" * chatserver.MAX_LENGTH)
+def test_the_limit_itself_is_allowed(classes, factory):
+    ann = join(factory)
+    ann.textMessageReceived("x" * classes.MAX_LENGTH)
     assert ann.transport.closed is None
-    assert sent(ann) == ["x" * chatserver.MAX_LENGTH]
+    assert sent(ann) == ["x" * classes.MAX_LENGTH]
 
 
 @pytest.mark.parametrize(
@@ -101,9 +61,9 @@ def test_the_limit_itself_is_allowed(chatserver, join):
     ids=["too-long", "binary"],
 )
 def test_bad_input_closes_only_its_sender_with_one_line_in_the_log(
-    join, misbehave, code, says
+    factory, misbehave, code, says
 ):
-    ann, bob = join(), join()
+    ann, bob = join(factory), join(factory)
     with log_events() as events:
         misbehave(ann)
     assert (ann.transport.closed, bob.transport.closed) == (code, None)
@@ -111,13 +71,13 @@ def test_bad_input_closes_only_its_sender_with_one_line_in_the_log(
     assert [says in event["why"] for event in events] == [True]
 
 
-def test_bad_input_of_a_client_that_is_closing_is_harmless(join):
-    ann = join()
+def test_bad_input_of_a_client_that_is_closing_is_harmless(factory):
+    ann = join(factory)
     ann.transport.closing = True
     ann.bytesMessageReceived(b"\0")
 
 
-def test_a_pong_is_nothing_to_the_chat(join):
-    ann = join()
+def test_a_pong_is_nothing_to_the_chat(factory):
+    ann = join(factory)
     ann.pongReceived(b"")
     assert sent(ann) == []

@@ -1,13 +1,14 @@
-"""Load a stage's own modules, apart from those of every other stage."""
+"""Load a stage's own classes, apart from those of every other stage."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def stage_modules(folder: Path, *names: str) -> Iterator[list[ModuleType]]:
     Each call gives fresh modules. Raises AssertionError if a name is found anywhere
     else than in `folder`.
     """
-    before = set(sys.modules)
+    modules_before, path_before = set(sys.modules), list(sys.path)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
@@ -28,9 +29,49 @@ def stage_modules(folder: Path, *names: str) -> Iterator[list[ModuleType]]:
             )
         yield modules
     finally:
-        sys.path.remove(str(folder))
-        for name in set(sys.modules) - before:
+        sys.path[:] = path_before
+        for name in set(sys.modules) - modules_before:
             if str(getattr(sys.modules[name], "__file__", None)).startswith(
                 str(folder)
             ):
                 del sys.modules[name]
+
+
+@contextmanager
+def chat_classes(folder: Path) -> Iterator[SimpleNamespace]:
+    """The classes of a stage from 2 on, wherever in `folder` they are.
+
+    `build(origins)` wires them as the stage's chatserver.py does. It returns the
+    `factory`, the `web_socket` resource and, from stage 3 on, the `http_chat`.
+    `set_clock(function)` gives them another `time.time`.
+    """
+    names = [
+        f"twisted_chat.{file.stem}" for file in folder.glob("twisted_chat/[!_]*.py")
+    ]
+    with stage_modules(folder, "chatserver", *names) as modules:
+        classes = SimpleNamespace()
+        for module in modules:
+            vars(classes).update(vars(module))
+        classes.build = partial(_build, modules[0], classes)
+        classes.set_clock = partial(_set_clock, modules)
+        yield classes
+
+
+def _set_clock(modules: list[ModuleType], clock: Callable[[], float]) -> None:
+    for module in modules:
+        if hasattr(module, "time"):
+            module.time = SimpleNamespace(time=clock)
+
+
+def _build(chatserver: ModuleType, classes: SimpleNamespace, origins: list[bytes]):
+    if hasattr(classes, "MessageStore"):
+        factory = classes.ChatFactory(classes.MessageStore())
+        settings = [origins]
+    else:
+        factory = classes.ChatFactory()
+        chatserver.ORIGINS, settings = origins, []
+    return SimpleNamespace(
+        factory=factory,
+        web_socket=classes.ChatResource(factory, *settings),
+        http_chat=hasattr(classes, "HttpChat") and classes.HttpChat(factory, *settings),
+    )

@@ -1,0 +1,127 @@
+"""HttpChat of every stage that has one: requests, sweeps and clients that leave."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+
+from tests.support.reactor import log_events
+from tests.support.requests import FakeRequest, get, post
+from tests.support.transport import join, sent
+
+SINCE_STAGE = 3
+
+
+@pytest.fixture
+def http_chat(whole):
+    return whole.http_chat
+
+
+def cursor(http_chat) -> float:
+    """A cursor behind all that was said so far."""
+    return post(http_chat, "mark").reply["timestamp"]
+
+
+def test_a_negative_cursor_is_greeted_at_once(http_chat):
+    greeting = {"status": 1, "timestamp": 0.0, "data": "connected..."}
+    assert get(http_chat, -1).reply == greeting
+
+
+def test_a_missing_cursor_counts_as_zero(http_chat):
+    post(http_chat, "first")
+    assert FakeRequest("GET").render(http_chat).reply["data"] == "first"
+
+
+def test_with_nothing_new_a_request_is_parked_until_somebody_posts(http_chat):
+    parked = get(http_chat, cursor(http_chat))
+    assert parked.reply is None
+    assert http_chat.delayed_requests == [parked]
+    answer = post(http_chat, "news").reply
+    assert parked.reply == answer == {**answer, "status": 1, "data": "news"}
+    assert http_chat.delayed_requests == []
+
+
+def test_a_parked_request_that_leaves_is_forgotten(http_chat):
+    at = cursor(http_chat)
+    leaves, stays = get(http_chat, at), get(http_chat, at)
+    leaves.leave()
+    assert http_chat.delayed_requests == [stays]
+    post(http_chat, "news")
+    assert (leaves.reply, stays.reply["data"]) == (None, "news")
+
+
+def test_who_leaves_while_another_is_being_answered_is_let_go(http_chat):
+    at = cursor(http_chat)
+    first, second, third = get(http_chat, at), get(http_chat, at), get(http_chat, at)
+    # As when the kernel reports both at once: the second hangs up while the
+    # first is written to.
+    first.notifyFinish().addCallback(lambda _: second.leave())
+    post(http_chat, "news")
+    http_chat.processDelayedRequests()
+    assert (first.reply["data"], second.reply) == ("news", None)
+    assert third.reply["data"] == "news"
+    assert http_chat.delayed_requests == []
+
+
+def test_who_asks_again_while_another_is_being_answered_is_parked(http_chat):
+    again = []
+    at = cursor(http_chat)
+    first, second = get(http_chat, at), get(http_chat, at)
+
+    def ask_again(_):
+        again.append(get(http_chat, first.reply["timestamp"]))
+
+    first.notifyFinish().addCallback(ask_again)
+    post(http_chat, "one")
+    http_chat.processDelayedRequests()
+    assert second.reply["data"] == "one"
+    assert http_chat.delayed_requests == again
+    post(http_chat, "two")
+    assert again[0].reply["data"] == "two"
+
+
+def test_sockets_hear_posts(whole):
+    ann = join(whole.factory)
+    post(whole.http_chat, "hello")
+    assert sent(ann) == ["hello"]
+
+
+def test_the_sweep_looks_every_throttle_seconds(whole, classes):
+    clock, looks = Clock(), []
+    classes.sweep.clock = clock
+    classes.sweep.call = (lambda: looks.append(clock.seconds()), (), {})
+    classes.sweep.startService()
+    for _ in range(2):
+        clock.advance(classes.HttpChat.throttle)
+    classes.sweep.stopService()
+    assert looks == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (lambda: FakeRequest("GET", lastupdate="nan"), 400),
+        (lambda: FakeRequest("POST"), 400),
+        (lambda: FakeRequest("POST", new_message="x" * 4097), 413),
+    ],
+    ids=["cursor", "blank", "too-long"],
+)
+def test_a_refusal_is_one_line_in_the_log(http_chat, request_, code):
+    with log_events() as events:
+        refused = request_().render(http_chat)
+    assert refused.responseCode == code
+    assert refused.reply == {"status": 0, "error": events[0]["why"]}
+    assert len(events) == 1
+
+
+def test_a_page_of_a_foreign_site_gets_nothing(http_chat):
+    foreign = FakeRequest("GET", lastupdate="-1")
+    foreign.requestHeaders.setRawHeaders(b"origin", [b"null"])
+    foreign.render(http_chat)
+    assert (foreign.responseCode, foreign.reply["status"]) == (403, 0)
+
+
+def test_a_program_without_an_origin_may_ask(http_chat):
+    curl = FakeRequest("GET", lastupdate="-1")
+    curl.requestHeaders.removeHeader(b"origin")
+    assert curl.render(http_chat).reply["data"] == "connected..."

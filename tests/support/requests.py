@@ -1,0 +1,49 @@
+"""HTTP requests without a network, for the resources of a stage."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
+from twisted.web.test.requesthelper import DummyRequest
+
+ORIGIN = b"http://127.0.0.1:8000"
+
+
+class FakeRequest(DummyRequest):
+    """A request of our own page, with what was answered."""
+
+    def __init__(self, method: str, **args: str):
+        super().__init__([b""])
+        self.method = method.encode()
+        self.args = {name.encode(): [text.encode()] for name, text in args.items()}
+        self.requestHeaders.addRawHeader(b"origin", ORIGIN)
+
+    def render(self, resource) -> FakeRequest:
+        """Let `resource` answer, or park the request. Returns the request."""
+        body = resource.render(self)
+        if body is not NOT_DONE_YET:
+            self.write(body)
+            self.finish()
+        return self
+
+    @property
+    def reply(self) -> dict | None:
+        """The JSON answer; None while there is none."""
+        return json.loads(b"".join(self.written)) if self.finished else None
+
+    def leave(self) -> None:
+        """Let the client hang up."""
+        self.processingFailed(Failure(ConnectionDone()))
+
+
+def get(http_chat, lastupdate: float = 0.0) -> FakeRequest:
+    """Ask for what comes after `lastupdate`."""
+    return FakeRequest("GET", lastupdate=repr(lastupdate)).render(http_chat)
+
+
+def post(http_chat, text: str) -> FakeRequest:
+    """Say `text`."""
+    return FakeRequest("POST", new_message=text).render(http_chat)
