@@ -6,6 +6,7 @@ Start it with:  twistd -n -y chatserver.py
 import os
 from contextlib import suppress
 
+from h11 import ProtocolError
 from twisted.application import service, strports
 from twisted.logger import Logger
 from twisted.web.resource import Resource
@@ -24,6 +25,8 @@ log = Logger("chatserver")
 class WebsocketChat:
     """One client: a browser window with an open WebSocket."""
 
+    refused = False
+
     def __init__(self, factory):
         self.factory = factory
 
@@ -31,8 +34,8 @@ class WebsocketChat:
         self.transport = transport
 
     def negotiationFinished(self):
-        # HTTP is over, but its channel is still registered with the transport,
-        # and a transport that waits for a producer may never close.
+        # Twisted's HTTP code still throttles this connection: it is registered as
+        # its producer. Let go of it, or a close may never finish.
         self.transport.detachProducer()
         log.info("Got new client!")
         self.factory.clients.append(self)
@@ -43,24 +46,30 @@ class WebsocketChat:
         self.factory.clients.remove(self)
 
     def textMessageReceived(self, message):
+        if self.refused:
+            return  # It was on its way already.
         if len(message) > MAX_LENGTH:
             self.refuse(1009, "message too long")
         else:
-            self.factory.updateClients(message)
+            for client in self.factory.clients:
+                client.send(message)
 
     def bytesMessageReceived(self, data):
-        self.refuse(1003, "binary message")
+        if not self.refused:
+            self.refuse(1003, "binary message")
 
     def pongReceived(self, payload):
-        pass
+        pass  # Twisted calls it, so it has to exist.
 
     def send(self, message):
-        # A client that is closing raises this. The speaker must not pay for it.
+        # Sending to a client that is closing raises this, in the middle of what
+        # somebody else says. The speaker must not pay for it.
         with suppress(LocalProtocolError):
             self.transport.sendTextMessage(message)
 
     def refuse(self, code, why):
         log.warn("Closing a client: {why}", why=why)
+        self.refused = True
         with suppress(LocalProtocolError):
             self.transport.loseConnection(code)
 
@@ -72,10 +81,6 @@ class ChatFactory:
 
     def buildProtocol(self, request):
         return WebsocketChat(self)
-
-    def updateClients(self, message):
-        for client in self.clients:
-            client.send(message)
 
 
 class ChatResource(WebSocketResource):
@@ -89,8 +94,8 @@ class ChatResource(WebSocketResource):
             return self.refuse(request, 403, f"origin {origin} may not speak here")
         try:
             return super().render_GET(request)
-        except UnicodeDecodeError:
-            return self.refuse(request, 400, "handshake headers must be ASCII")
+        except (ProtocolError, UnicodeDecodeError):
+            return self.refuse(request, 400, "this is no WebSocket handshake")
 
     def refuse(self, request, code, why):
         log.warn("Refusing a client: {why}", why=why)

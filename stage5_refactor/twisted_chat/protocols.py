@@ -13,6 +13,8 @@ log = Logger()
 class WebsocketChat:
     """One client: a browser window with an open WebSocket."""
 
+    refused = False
+
     def __init__(self, factory):
         self.factory = factory
 
@@ -20,8 +22,8 @@ class WebsocketChat:
         self.transport = transport
 
     def negotiationFinished(self):
-        # HTTP is over, but its channel is still registered with the transport,
-        # and a transport that waits for a producer may never close.
+        # Twisted's HTTP code still throttles this connection: it is registered as
+        # its producer. Let go of it, or a close may never finish.
         self.transport.detachProducer()
         log.info("Got new client!")
         self.factory.clients.append(self)
@@ -32,23 +34,28 @@ class WebsocketChat:
         self.factory.clients.remove(self)
 
     def textMessageReceived(self, message):
+        if self.refused:
+            return  # It was on its way already.
         if len(message) > MAX_LENGTH:
             self.refuse(1009, "message too long")
         else:
             self.factory.say(message)
 
     def bytesMessageReceived(self, data):
-        self.refuse(1003, "binary message")
+        if not self.refused:
+            self.refuse(1003, "binary message")
 
     def pongReceived(self, payload):
-        pass
+        pass  # Twisted calls it, so it has to exist.
 
     def send(self, message):
-        # A client that is closing raises this. The speaker must not pay for it.
+        # Sending to a client that is closing raises this, in the middle of what
+        # somebody else says. The speaker must not pay for it.
         with suppress(LocalProtocolError):
             self.transport.sendTextMessage(message)
 
     def refuse(self, code, why):
         log.warn("Closing a client: {why}", why=why)
+        self.refused = True
         with suppress(LocalProtocolError):
             self.transport.loseConnection(code)

@@ -3,6 +3,7 @@
 import json
 import math
 
+from h11 import ProtocolError
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -28,8 +29,8 @@ class ChatResource(WebSocketResource):
             return self.refuse(request, 403, f"origin {origin} may not speak here")
         try:
             return super().render_GET(request)
-        except UnicodeDecodeError:
-            return self.refuse(request, 400, "handshake headers must be ASCII")
+        except (ProtocolError, UnicodeDecodeError):
+            return self.refuse(request, 400, "this is no WebSocket handshake")
 
     def refuse(self, request, code, why):
         log.warn("Refusing a client: {why}", why=why)

@@ -1,20 +1,23 @@
-import { connected, connecting, disconnected, onSend, show } from "./room.js";
+import { connected, disconnected, onSend, show } from "./room.js";
 
 const url = JSON.parse(document.getElementById("chat-url").textContent);
-const TOO_LONG = 1009; // the close code for a message over the server's limit
 
 let socket;
 
 function connect() {
-  connecting();
   socket = new WebSocket(url);
   socket.addEventListener("open", connected);
   socket.addEventListener("message", (event) => show(event.data));
-  socket.addEventListener("close", (event) => {
-    const reason = event.code === TOO_LONG ? "That was too long." : "Not connected.";
-    disconnected(reason, connect);
-  });
+  socket.addEventListener("close", () => disconnected(connect));
 }
 
-onSend((text) => socket.send(text));
+onSend((text) => {
+  // A socket that is closing takes a text without a word, and drops it.
+  const open = socket.readyState === WebSocket.OPEN;
+  if (open) {
+    socket.send(text);
+  }
+  return open;
+});
+
 connect();

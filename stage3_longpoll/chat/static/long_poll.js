@@ -1,4 +1,4 @@
-import { connected, connecting, disconnected, giveBack, onSend, show } from "./room.js";
+import { connected, disconnected, giveBack, onSend, show } from "./room.js";
 
 const url = JSON.parse(document.getElementById("chat-url").textContent);
 const LONGEST_POLL = 25000; // milliseconds: many a proxy gives up after 30 seconds
@@ -29,7 +29,6 @@ async function next() {
 }
 
 async function poll() {
-  connecting();
   try {
     const greeting = await ask(-1); // which the server answers at once
     show(greeting.data);
@@ -39,11 +38,11 @@ async function poll() {
       await next();
     }
   } catch {
-    disconnected("Not connected.", poll);
+    disconnected(poll);
   }
 }
 
-onSend(async (text) => {
+async function post(text) {
   try {
     const body = new URLSearchParams({ new_message: text });
     const response = await fetch(url, { method: "POST", body });
@@ -53,6 +52,11 @@ onSend(async (text) => {
   } catch {
     giveBack(text);
   }
+}
+
+onSend((text) => {
+  post(text);
+  return true;
 });
 
 poll();

@@ -1,5 +1,5 @@
 // The room as you see it: the message list, the input box, the state of the
-// connection. How messages travel is another module's business.
+// connection. How the messages travel, this module does not know.
 
 const status = document.getElementById("status");
 const form = document.getElementById("chat-form");
@@ -19,23 +19,22 @@ export function show(text) {
   messages.prepend(item);
 }
 
-export function connecting() {
-  status.textContent = "Connecting…";
-}
-
 export function connected() {
   wait = FIRST_WAIT;
   status.textContent = "Connected.";
   button.disabled = false;
 }
 
-export function disconnected(reason, tryAgain) {
+export function disconnected(tryAgain) {
+  if (document.activeElement === button) {
+    input.focus(); // a disabled button would lose it
+  }
   button.disabled = true;
-  // Up to half as long again, so that a thousand pages do not all come back in
-  // the same moment.
-  const pause = wait * (1 + Math.random() / 2);
+  // Some pages wait half as long as others: a thousand of them should not all
+  // come back in the same moment.
+  const pause = wait * (1 - Math.random() / 2);
   wait = Math.min(wait * 2, LONGEST_WAIT);
-  status.textContent = `${reason} Trying again in ${Math.ceil(pause / 1000)} s.`;
+  status.textContent = `Not connected. Trying again in ${Math.ceil(pause / 1000)} s.`;
   setTimeout(tryAgain, pause);
 }
 
@@ -44,10 +43,10 @@ export function onSend(send) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const text = input.value.trim();
-    if (text) {
-      send(text);
+    if (text && send(text)) {
       input.value = "";
     }
+    input.focus();
   });
 }
 
@@ -57,7 +56,7 @@ export function giveBack(text) {
 }
 
 input.addEventListener("keydown", (event) => {
-  // This Enter ends the composing of a word, in Japanese for example.
+  // An Enter that ends the composing of a word, as in Japanese, is not for us.
   if (event.key === "Enter" && event.isComposing) {
     event.preventDefault();
   }

@@ -6,7 +6,8 @@ NAMES = ["Kitchen", "Lobby", "Workshop"]
 def add_rooms(apps, schema_editor):
     # A migration runs once, so a room that you delete stays deleted.
     ChatRoom = apps.get_model("chat", "ChatRoom")
-    ChatRoom.objects.bulk_create(ChatRoom(name=name) for name in NAMES)
+    for name in NAMES:
+        ChatRoom.objects.get_or_create(name=name)
 
 
 class Migration(migrations.Migration):
