@@ -16,9 +16,10 @@ SET_UP = $(FIND) && "$$python" tutorial/bootstrap.py
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
+# Ctrl-C is the way to stop a server. The code it leaves, 130, is no failure.
 run: ## start Django and Twisted: the newest stage, or STAGE=1, or STAGE=folder
-	@$(SET_UP) run && stage="$(STAGE)" && \
-	$(VENV_PYTHON) -m tutorial run $${stage:+"$$stage"}
+	@trap : INT; $(SET_UP) run && stage="$(STAGE)" && \
+	$(VENV_PYTHON) -m tutorial run $${stage:+"$$stage"} || test $$? -eq 130
 
 test: ## run every test; ARGS="-k origin" goes to pytest
 	@$(SET_UP) test && $(VENV_PYTHON) -m pytest $(ARGS)

@@ -12,7 +12,8 @@ import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ from tutorial.bootstrap import too_old
 from tutorial.environment import python_of
 
 WINDOWS = sys.platform == "win32"
+MARK = "TUTORIAL_RUN"  # a variable in the environment of each server of a run
 
 
 @dataclass(frozen=True)
@@ -40,30 +42,46 @@ class Finding:
 
 @dataclass(frozen=True)
 class Program:
-    """A running process. `folder` is its current one, empty where that is secret."""
+    """A running process. What is secret of `command`, `folder` and `run` is empty."""
 
     pid: int
-    command: list[str] = field(default_factory=list)
+    command: tuple[str, ...] = ()
     folder: str = ""
+    run: str = ""  # the mark that the runner puts on its servers
 
     @property
-    def name(self) -> str:
-        """Its command, short enough for a sentence."""
-        if not self.command:
-            return f"pid {self.pid}"
-        words = [Path(self.command[0]).name, *self.command[1:]]
-        line = " ".join(words)
-        return f"{line if len(line) < 70 else line[:67] + '...'} (pid {self.pid})"
+    def words(self) -> list[str]:
+        """Its command, without the folders of its parts."""
+        return [Path(word).name for word in self.command]
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether this is a chat server of the tutorial, in whatever folder."""
+        twistd = any("twistd" in word for word in self.command)
+        return twistd and "chatserver.py" in self.words
 
     @property
     def is_ours(self) -> bool:
         """Whether this is a server of the tutorial, in whatever folder."""
-        names = [Path(word).name for word in self.command]
-        if "chatserver.py" in names:
-            return any("twistd" in word for word in self.command)
         # Every Django project has a manage.py.
         package = Path(self.folder or "/", "django_twisted_chat")
-        return {"manage.py", "runserver"} <= set(names) and package.is_dir()
+        is_django = {"manage.py", "runserver"} <= set(self.words) and package.is_dir()
+        return self.is_chat or is_django
+
+    @property
+    def name(self) -> str:
+        """What to call it in a sentence."""
+        line = "chatserver.py" if self.is_chat else " ".join(self.words)
+        if len(line) > 70:
+            line = line[:67] + "..."
+        return f"{line} (pid {self.pid})" if line else f"pid {self.pid}"
+
+    def belongs_with(self, other: Program) -> bool:
+        """Whether both were started together, so that one ends both."""
+        if self.run or other.run:
+            return self.run == other.run
+        # runserver starts itself again, as a child with the same command.
+        return (self.folder, self.command) == (other.folder, other.command)
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,15 @@ def end_command(pids: Iterable[int], windows: bool = WINDOWS) -> str:
     if windows:
         return "taskkill /F " + " ".join(f"/PID {pid}" for pid in pids)
     return "kill " + " ".join(str(pid) for pid in pids)
+
+
+def family(one: Program, servers: Iterable[Program]) -> list[Program]:
+    """`one` and those of `servers` that were started together with it.
+
+    Nothing else: on a shared machine other learners' servers run, too.
+    """
+    others = [other for other in servers if other.pid != one.pid]
+    return [one, *(other for other in others if one.belongs_with(other))]
 
 
 def check_python(version: tuple[int, ...], executable: str) -> Finding:
@@ -192,65 +219,94 @@ def check_packages(
     return [Finding("ok", f"All packages are there: {text}"), *notes]
 
 
-def check_port(
-    label: str,
-    variable: str,
-    port: int,
-    error: OSError | None,
-    holder: Program | None,
-    other_port: int,
-    leftovers: list[Program],
-) -> Finding:
-    """Whether `port` can be used. `error` is what binding to it raised.
+@dataclass(frozen=True)
+class Port:
+    """A port that a server is to have."""
 
-    `holder` is who has it, as far as can be seen; `other_port` is free.
-    """
-    if error is None:
-        return Finding("ok", f"Port {port} is free for {label}.")
-    another = f"take another: {variable}={other_port} make run"
-    if WINDOWS:
-        another = f"take another: set {variable}={other_port}, and start again"
-    if error.errno == errno.EACCES:
-        return Finding(
-            "problem",
-            f"The system does not let you use port {port} for {label}.",
-            another.capitalize(),
+    server: str
+    variable: str
+    number: int
+    error: OSError | None = None  # what binding to it raised
+    holder: Program | None = None  # who has it, as far as can be seen
+    other: int = 0  # one that is free
+
+
+def check_ports(ports: list[Port], servers: list[Program]) -> list[Finding]:
+    """Whether each port can be used. `servers` are the tutorial's that run."""
+    findings = []
+    left = list(ports)
+    while left:
+        port = left.pop(0)
+        if port.holder is None or not port.holder.is_ours:
+            findings.append(check_port(port))
+            continue
+        # One forgotten server usually has both ports: that is one thing to say.
+        kin = family(port.holder, servers)
+        pids = {program.pid for program in kin}
+        both = [port, *(p for p in left if p.holder and p.holder.pid in pids)]
+        left = [p for p in left if p not in both]
+        numbers = " and ".join(str(p.number) for p in both)
+        start = f"Ports {numbers} are" if len(both) > 1 else f"Port {numbers} is"
+        findings.append(
+            Finding(
+                "problem",
+                f"{start} in use by a server of this tutorial that runs in "
+                f"{port.holder.folder or 'some folder'}: {port.holder.name}.",
+                "Stop it with Ctrl-C where you started it, or with "
+                f"`{end_command(sorted(pids))}`; or {take_another(both)}",
+            )
         )
-    if holder is None:
-        look = f"netstat -ano | findstr :{port}" if WINDOWS else f"lsof -i :{port}"
+    return findings
+
+
+def check_port(port: Port) -> Finding:
+    """Whether a port can be used that no server of the tutorial has."""
+    wanted = f"Port {port.number}, for {port.server},"
+    another = take_another([port])
+    if port.error is None:
+        return Finding("ok", f"Port {port.number} is free for {port.server}.")
+    if port.error.errno == errno.EACCES:
+        says = f"{wanted} is one that the system does not let you use."
+        return Finding("problem", says, another.capitalize())
+    if port.holder is None:
+        look = f"lsof -i :{port.number}"
+        if WINDOWS:
+            look = f"netstat -ano | findstr :{port.number}"
         return Finding(
             "problem",
-            f"Port {port}, for {label}, is in use by a program that you may not see.",
+            f"{wanted} is in use by a program of another user.",
             f"Look with `{look}` as administrator, or {another}",
         )
-    if holder.is_ours:
-        pids = [program.pid for program in leftovers] or [holder.pid]
-        return Finding(
-            "problem",
-            f"Port {port}, for {label}, is in use by a server of this tutorial that "
-            f"still runs: {holder.name}.",
-            f"Stop it with Ctrl-C where it runs, or with `{end_command(pids)}`; "
-            f"or {another}",
+    says = f"{wanted} is in use by {port.holder.name}."
+    return Finding("problem", says, f"End that program, or {another}")
+
+
+def take_another(ports: list[Port], windows: bool = WINDOWS) -> str:
+    """The advice to take other ports than these."""
+    words = [f"{port.variable}={port.other}" for port in ports]
+    if windows:
+        return f"take another: set {'& set '.join(words)}, then start again"
+    return f"take another: {' '.join(words)} make run"
+
+
+def check_leftovers(servers: list[Program], root: Path) -> list[Finding]:
+    """Which servers of the tutorial run. Those of the clone at `root` are a problem."""
+    findings = []
+    left = list(servers)
+    while left:
+        kin = family(left[0], left)
+        left = [one for one in left if one not in kin]
+        here = bool(kin[0].folder) and Path(kin[0].folder).is_relative_to(root)
+        where = f" in {kin[0].folder}" if kin[0].folder else ""
+        findings.append(
+            Finding(
+                "problem" if here else "note",
+                f"A server of this tutorial runs{where}: {kin[0].name}.",
+                "If it is yours, stop it with Ctrl-C where you started it, or with: "
+                + end_command(sorted(one.pid for one in kin)),
+            )
         )
-    return Finding(
-        "problem",
-        f"Port {port}, for {label}, is in use by {holder.name}.",
-        f"End that program, or {another}",
-    )
-
-
-def check_leftovers(programs: list[Program]) -> Finding:
-    """Whether a server of this tutorial still runs. `programs` are those found."""
-    if not programs:
-        return Finding("ok", "No server of this tutorial is running.")
-    first = programs[0]
-    where = f" in {first.folder}" if first.folder else ""
-    return Finding(
-        "problem",
-        f"A server of this tutorial still runs{where}: {first.name}.",
-        "Stop it with Ctrl-C where it runs, or with: "
-        + end_command(program.pid for program in programs),
-    )
+    return findings or [Finding("ok", "No server of this tutorial is running.")]
 
 
 def check_folder(here: Path, root: Path) -> Finding:
@@ -354,15 +410,13 @@ def listeners() -> dict[int, int]:
 
 def program(pid: int) -> Program:
     """The process `pid`, as far as this user may see it."""
-    try:
+    found = {}
+    with suppress(psutil.Error):
         process = psutil.Process(pid)
-        command = process.cmdline()
-    except psutil.Error:
-        return Program(pid)
-    try:
-        return Program(pid, command, process.cwd())
-    except psutil.Error:
-        return Program(pid, command)
+        found["command"] = tuple(process.cmdline())
+        found["folder"] = process.cwd() or ""
+        found["run"] = process.environ().get(MARK, "")
+    return Program(pid, **found)
 
 
 def running_servers() -> list[Program]:
@@ -375,24 +429,22 @@ def running_servers() -> list[Program]:
     return [one for one in found if one.is_ours]
 
 
-def port_findings(ports: Ports, with_chat: bool = True) -> list[Finding]:
+def look_at_ports(ports: Ports, with_chat: bool = True) -> list[Finding]:
     """Check the ports of this machine. Without a chat server only Django's."""
-    pairs = [("Django", "DJANGO_PORT", ports.django)]
+    wanted = [Port("Django", "DJANGO_PORT", ports.django)]
     if with_chat:
-        pairs.append(("the chat server", "CHAT_PORT", ports.chat))
-    findings = []
-    for label, variable, port in pairs:
-        error = bind_error(port)
-        holder, other, servers = None, 0, []
-        if error:
-            pid = listeners().get(port)
+        wanted.append(Port("the chat server", "CHAT_PORT", ports.chat))
+    found = []
+    holders = None
+    for port in wanted:
+        if error := bind_error(port.number):
+            holders = listeners() if holders is None else holders
+            pid = holders.get(port.number)
+            other = free_port(port.number + 1, (ports.django, ports.chat))
             holder = program(pid) if pid else None
-            servers = running_servers()
-            other = free_port(port + 1, (ports.django, ports.chat))
-        findings.append(
-            check_port(label, variable, port, error, holder, other, servers)
-        )
-    return findings
+            port = replace(port, error=error, holder=holder, other=other)
+        found.append(port)
+    return check_ports(found, running_servers() if holders else [])
 
 
 def installed_version(name: str) -> str | None:

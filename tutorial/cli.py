@@ -93,10 +93,12 @@ def run(stage: str | None):
     ports = read_ports()
     findings = [checks.check_stage(folder), *package_findings()]
     with_chat = (folder / "chatserver.py").is_file()
-    findings += checks.port_findings(ports, with_chat)
+    findings += checks.look_at_ports(ports, with_chat)
     problems = [finding for finding in findings if finding.level == "problem"]
     if problems:
-        raise click.ClickException("\n".join(str(problem) for problem in problems))
+        raise click.ClickException(
+            "\nError: ".join(str(problem) for problem in problems)
+        )
 
     console = Console(highlight=False)
     environ = dict(os.environ)
@@ -133,10 +135,10 @@ def doctor():
         *package_findings(),
     ]
     try:
-        findings += checks.port_findings(Ports.read(os.environ))
+        findings += checks.look_at_ports(Ports.read(os.environ))
     except ValueError as error:
         findings.append(Finding("problem", str(error)))
-    findings.append(checks.check_leftovers(checks.running_servers()))
+    findings += checks.check_leftovers(checks.running_servers(), ROOT)
     findings.append(checks.check_git(shutil.which("git")))
     findings.append(checks.check_database(load_stages()[-1].folder))
     browsers = ("chromium", "chromium-browser", "google-chrome")

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -212,7 +213,7 @@ def install(venv: Path, requirements: list[str], lock: Path) -> None:
             verb, _, rest = line.partition(" ")
             if verb == "Collecting":
                 count += 1
-                progress.show(f"{count}, {rest.split(' (')[0].strip()}")
+                progress.show(f"{count}, {re.match('[^<>=~! []*', rest)[0]}")
             elif line.startswith("Installing collected"):
                 progress.show(f"{count} are here, putting them in place")
             elif "Retrying" in line:

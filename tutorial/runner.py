@@ -27,9 +27,8 @@ import psutil
 from honcho.manager import SYSTEM_PRINTER_NAME, Manager
 from honcho.printer import Message, Printer
 
-from tutorial.checks import WINDOWS, Ports
+from tutorial.checks import MARK, WINDOWS, Ports
 
-MARK = "TUTORIAL_RUN"  # a variable in the environment of the servers
 NOTICE = "notice"  # the name under which the runner itself speaks
 LEAVE = "leave"
 
