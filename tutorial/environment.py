@@ -198,7 +198,8 @@ def install(venv: Path, requirements: list[str], lock: Path) -> None:
     command += ["-c", str(lock), *requirements]
     # A learner's own pip settings may send packages elsewhere.
     environ = {**os.environ, "PIP_USER": "0"}
-    last: deque[str] = deque(maxlen=6)
+    last: deque[str] = deque(maxlen=12)
+    unreachable = ""
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -218,13 +219,20 @@ def install(venv: Path, requirements: list[str], lock: Path) -> None:
                 progress.show(f"{count} are here, putting them in place")
             elif "Retrying" in line:
                 progress.show("no answer, trying again")
+                unreachable = line.strip()
     if pip.returncode:
         progress.failed()
-        words = "\n".join(f"    {line}" for line in last if line)
-        raise SetupError(
-            f"{words}\npip could not install the packages; its last words are above. "
-            "Check that this machine reaches the network, then start again."
+        # Without an index pip speaks of conflicts, as every pin then is unknown.
+        shown = [unreachable] if unreachable else [line for line in last if line]
+        words = "\n".join(f"    {line[:300]}" for line in shown)
+        cure = (
+            "The package index does not answer. Check this machine's network (and "
+            "HTTPS_PROXY, if it needs one), then start again."
+            if unreachable
+            else "pip could not install the packages; its last words are above. "
+            "If this machine is offline, that is why. Mend it, then start again."
         )
+        raise SetupError(f"{words}\n{cure}")
     progress.done()
 
 
