@@ -464,11 +464,12 @@ def installed_requires(name: str) -> list[str] | None:
 
 
 def read_lock(text: str) -> dict[str, str]:
-    """The version that a lock file pins for each package."""
+    """The version that a lock file pins for each package, on this Python and system."""
     pins = {}
     for line in text.splitlines():
-        pin = line.partition("#")[0].partition(";")[0].strip()
-        name, equals, version = pin.partition("==")
-        if equals:
-            pins[canonicalize_name(name)] = version.strip()
+        if pin := line.partition("#")[0].strip():
+            found = Requirement(pin)
+            if not found.marker or found.marker.evaluate():
+                version = str(found.specifier).removeprefix("==")
+                pins[canonicalize_name(found.name)] = version
     return pins

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tutorial import environment
 from tutorial.bootstrap import too_old
@@ -89,8 +90,20 @@ def test_the_lock_pins_what_the_groups_ask_for():
     for name in groups["dependency-groups"]:
         for text in environment.read_group(name):
             wanted = Requirement(text)
-            pinned = pins[wanted.name.lower()]
+            if wanted.marker and not wanted.marker.evaluate():
+                continue
+            pinned = pins.get(canonicalize_name(wanted.name))
+            assert pinned, f"requirements.lock does not pin {wanted.name}"
             assert wanted.specifier.contains(pinned), f"{text}, but {pinned} is pinned"
+
+
+def test_a_lock_file_may_pin_by_python():
+    text = """
+        One.Two==1.0 ; python_version < "3"  # via x
+        one-two==2.0 ; python_version >= "3"
+        # nothing
+    """
+    assert read_lock(text) == {"one-two": "2.0"}
 
 
 STAMP = Stamp("/chat/.venv", [3, 12], "abc", ["x", "y"])
