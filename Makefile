@@ -1,0 +1,42 @@
+# make run STAGE=1      make test ARGS="-k origin"      make diff FROM=1 TO=2
+# PYTHON=python3.12 chooses the Python that .venv is made with.
+
+PYTHON =
+STAGE =
+ARGS =
+FROM = 1
+TO = 2
+VENV_PYTHON = .venv/bin/python
+
+FIND = python=$$(sh tutorial/find_python.sh "$(PYTHON)")
+SET_UP = $(FIND) && "$$python" tutorial/bootstrap.py
+
+.PHONY: help run test doctor diff setup lint clean
+
+help: ## list what make can do here
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+# Ctrl-C is the way to stop a server. The code it leaves, 130, is no failure.
+run: ## start Django and Twisted: the newest stage, or STAGE=1, or STAGE=folder
+	@trap : INT; $(SET_UP) run && stage="$(STAGE)" && \
+	$(VENV_PYTHON) -m tutorial run $${stage:+"$$stage"} || test $$? -eq 130
+
+test: ## run every test; ARGS="-k origin" goes to pytest
+	@$(SET_UP) test && $(VENV_PYTHON) -m pytest $(ARGS)
+
+doctor: ## look for what may be in the way, and say what to do about it
+	@$(FIND) && "$$python" -m tutorial doctor
+
+diff: ## show the step between two stages: FROM=1 TO=2
+	@$(SET_UP) run && $(VENV_PYTHON) -m tutorial diff "$(FROM)" "$(TO)"
+
+setup: ## make .venv with everything that the other commands need
+	@$(SET_UP) test
+
+lint: ## check the style of the code
+	@$(SET_UP) test && $(VENV_PYTHON) -m ruff check && \
+	$(VENV_PYTHON) -m ruff format --check
+
+clean: ## remove .venv and caches; your databases stay
+	rm -rf .venv .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,239 @@
+"""The checks of run and doctor, on worlds made up and on this one."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tutorial import checks
+from tutorial.checks import Port, Ports, Program
+
+BUSY = OSError(errno.EADDRINUSE, "in use")
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"DJANGO_PORT": "abc"}, "DJANGO_PORT is 'abc', which is no port."),
+        ({"CHAT_PORT": "70000"}, "CHAT_PORT is '70000', which is no port."),
+        ({"CHAT_PORT": "0"}, "CHAT_PORT is '0', which is no port."),
+        ({"DJANGO_PORT": "٣"}, "which is no port"),
+        ({"CHAT_PORT": "8000"}, "are both 8000"),
+    ],
+)
+def test_what_is_no_port_is_one_sentence(environ, words):
+    with pytest.raises(ValueError, match=words.replace("'", ".")):
+        Ports.read(environ)
+
+
+def test_the_usual_ports():
+    assert Ports.read({}) == Ports.read({"DJANGO_PORT": ""}) == Ports(8000, 1025)
+
+
+def test_an_old_python_is_told_to_go():
+    found = checks.check_python((3, 8, 18), "python3")
+    assert found.level == "problem"
+    assert "needs Python 3.11 or newer, and python3 is Python 3.8.18" in str(found)
+    assert checks.check_python((3, 11, 0), "python3").level == "ok"
+
+
+def test_a_forgotten_environment_is_noted(tmp_path):
+    assert "make setup" in checks.check_environment(Path("/usr"), tmp_path).cure
+    python = checks.python_of(tmp_path / ".venv")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    assert ".venv" in checks.check_environment(Path("/usr"), tmp_path).cure
+    assert checks.check_environment(tmp_path / ".venv", tmp_path).level == "ok"
+
+
+REQUIRES = {
+    "twisted": ["attrs>=22", "wsproto>=1; extra == 'websocket'", "h2; extra == 'h2'"],
+    "attrs": ["odd>=1; python_version < '3'"],
+    "wsproto": ["h11<1"],
+    "h11": [],
+}
+VERSIONS = {"twisted": "26.10.0", "attrs": "26.1", "wsproto": "1.3.2", "h11": "0.16"}
+LOCK = {"twisted": "26.10.0", "attrs": "26.1"}
+
+
+def packages(**changes):
+    versions = {**VERSIONS, **changes}
+    return checks.check_packages(
+        ["Twisted[websocket]>=26.10"], REQUIRES.get, versions.get, LOCK
+    )
+
+
+def test_all_packages_are_there():
+    (found,) = packages()
+    assert found.level == "ok"
+    assert "Twisted 26.10.0" in found.says
+
+
+def test_the_package_of_an_extra_is_missing():
+    (found,) = packages(wsproto=None)
+    assert found.level == "problem"
+    assert "wsproto is missing, which Twisted[websocket] needs." in found.says
+    assert "bootstrap.py run --again" in found.cure
+
+
+def test_a_package_is_too_old():
+    (found,) = packages(twisted="24.7.0")
+    assert found.says == "twisted is 24.7.0, but >=26.10 is needed."
+
+
+def test_another_version_than_the_tested_one_is_only_noted():
+    found = packages(attrs="27.0")
+    assert [one.level for one in found] == ["ok", "note"]
+    assert "attrs 27.0 (tested: 26.1)" in found[1].says
+
+
+def test_a_free_port_and_one_that_others_hold():
+    other = Program(7, ("/usr/bin/httpd", "-D"), "/")
+    found = checks.check_ports(
+        [
+            Port("Django", "DJANGO_PORT", 8000, BUSY, other, 8001),
+            Port("the chat server", "CHAT_PORT", 1025),
+        ],
+        [],
+    )
+    assert [one.level for one in found] == ["problem", "ok"]
+    assert "Port 8000, for Django, is in use by httpd -D (pid 7)." in str(found[0])
+    assert "DJANGO_PORT=8001" in found[0].cure
+
+
+def test_a_holder_that_is_secret_and_a_port_that_is_forbidden():
+    denied = OSError(errno.EACCES, "denied")
+    secret, forbidden = checks.check_ports(
+        [
+            Port("Django", "DJANGO_PORT", 8000, BUSY, None, 8001),
+            Port("the chat server", "CHAT_PORT", 80, denied, None, 1024),
+        ],
+        [],
+    )
+    assert "8000" in secret.cure
+    assert "another user" in secret.says
+    assert "does not let you use" in forbidden.says
+
+
+def test_only_the_servers_of_one_run_are_named(tmp_path):
+    (tmp_path / "django_twisted_chat").mkdir()
+    folder = str(tmp_path)
+    manage = ("python", "manage.py", "runserver", "127.0.0.1:8000")
+    twistd = ("python", "/bin/twistd", "-n", "-y", "chatserver.py")
+    first = [Program(1, manage, folder, "a"), Program(2, twistd, folder, "a")]
+    second = [Program(3, manage, folder, "b"), Program(4, twistd, folder, "b")]
+    # By hand: runserver with its child, and a chat server of somebody else.
+    third = [Program(5, manage, folder), Program(6, manage, folder)]
+    fourth = [Program(7, twistd, "/elsewhere")]
+    servers = [*first, *second, *third, *fourth]
+    assert all(one.is_ours for one in servers)
+    found = checks.check_leftovers(servers, tmp_path)
+    assert [one.level for one in found] == ["problem"] * 3 + ["note"]
+    ends = ["kill 1 2", "kill 3 4", "kill 5 6", "kill 7"]
+    assert [one.cure.rpartition(": ")[2] for one in found] == ends
+
+    (both,) = checks.check_ports(
+        [
+            Port("Django", "DJANGO_PORT", 8000, BUSY, second[0], 8001),
+            Port("the chat server", "CHAT_PORT", 1025, BUSY, second[1], 1026),
+        ],
+        servers,
+    )
+    assert both.says.startswith("Ports 8000 and 1025 are in use by a server of this")
+    assert "`kill 3 4`" in both.cure
+    assert "DJANGO_PORT=8001 CHAT_PORT=1026" in both.cure
+
+
+def test_another_django_project_is_not_ours(tmp_path):
+    command = ("python", "manage.py", "runserver")
+    assert not Program(1, command, str(tmp_path)).is_ours
+    assert not Program(1, ("vim", "chatserver.py"), str(tmp_path)).is_ours
+
+
+def test_the_command_that_ends_servers_on_windows():
+    assert checks.end_command([1, 2], windows=True) == "taskkill /F /PID 1 /PID 2"
+
+
+def test_the_wrong_folder(tmp_path):
+    here = tmp_path / "my chat"
+    assert checks.check_folder(here, here).level == "ok"
+    assert f"cd '{here}'" in checks.check_folder(tmp_path, here).cure
+
+
+def test_notes_are_no_problems(tmp_path):
+    assert checks.check_database(tmp_path).level == "note"
+    assert "chromium" in checks.check_browser([None, None]).cure
+    assert checks.check_browser([None, "/usr/bin/chromium"]).level == "ok"
+    assert checks.check_git(None).level == "problem"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as Unix does")
+def test_doctor_and_run_name_what_a_killed_runner_left(
+    tool, answer, ports, chat_folder, environment, until
+):
+    django, chat = ports
+    run = tool("run", chat_folder, django=django, chat=chat)
+    run.wait_for("Press Ctrl-C to stop.")
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    servers = [*run.find("runserver"), *run.find("chatserver.py")]
+    pids = sorted(process.pid for process in servers)
+    assert len(pids) == 3
+
+    env = environment(django, chat)
+    code, output, errors = answer("-m", "tutorial", "doctor", env=env)
+    assert code == 1, output + errors
+    assert f"Ports {django} and {chat} are in use by a server" in output
+    command = checks.end_command(pids)
+    assert f"with `{command}`" in output
+    assert f"A server of this tutorial runs in {chat_folder}" in output
+
+    code, output, errors = answer("-m", "tutorial", "run", chat_folder, env=env)
+    assert code == 1
+    assert len(errors.strip().splitlines()) == 1, errors
+    assert f"Ports {django} and {chat} are in use by a server" in errors
+    assert f"with `{command}`" in errors
+
+    subprocess.run(command, shell=True, check=True)
+    until(lambda: not run.family(), "the end of what was left")
+
+
+def test_run_names_the_program_that_has_the_port(
+    answer, ports, chat_folder, environment
+):
+    django, chat = ports
+    code = f"import socket; s = socket.create_server(('127.0.0.1', {django}));"
+    code += "print('here', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        holder.stdout.readline()
+        code, _, errors = answer(
+            *("-m", "tutorial", "run", chat_folder), env=environment(django, chat)
+        )
+        holder.communicate(b"\n")
+    assert code == 1
+    assert f"Port {django}, for Django, is in use by" in errors
+    assert f"(pid {holder.pid})" in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_doctor_says_what_is_fine(answer):
+    code, output, errors = answer("-m", "tutorial", "doctor")
+    assert not errors
+    assert "All packages are there: Django 5.2" in output
+    assert "This is the tutorial's folder" in output
+    problems = [line for line in output.splitlines() if line.startswith("problem")]
+    assert code == bool(problems)
+
+
+def test_this_process_can_be_looked_at():
+    me = checks.program(os.getpid())
+    assert me.folder == str(Path.cwd())
+    assert me.command == tuple(psutil.Process().cmdline())
+    assert checks.program(2**22 + 1) == Program(2**22 + 1)

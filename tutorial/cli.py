@@ -1,0 +1,184 @@
+"""The commands: run, doctor, diff."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from tutorial import checks
+from tutorial.checks import Finding, Ports
+from tutorial.environment import read_group
+from tutorial.stages import ROOT, Stage, find_stage, load_stages
+
+COLOURS = {"ok": "green", "note": "yellow", "problem": "bold red"}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main():
+    """Run and compare the stages of this tutorial, and find what is in the way."""
+    # What a console cannot show must not end the program.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")
+
+
+def known_stage(name: str) -> Stage:
+    """The stage of that number or id. Raises ClickException."""
+    try:
+        return find_stage(name)
+    except LookupError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def choose(name: str | None) -> tuple[Path, str]:
+    """The folder and the title of what is to be run.
+
+    `name` is a stage or the path of a folder; without it, it is the newest stage.
+    Raises ClickException.
+    """
+    if name is None:
+        stage = load_stages()[-1]
+    elif (path := Path(name).expanduser()).is_dir() and path.resolve().parent != ROOT:
+        return path.resolve(), path.resolve().name
+    else:
+        try:
+            stage = find_stage(name.rstrip("/\\"))
+        except LookupError as error:
+            if path.is_dir():
+                return path.resolve(), path.resolve().name
+            raise click.ClickException(
+                f"{error} You can also give the path of a folder of your own."
+            ) from error
+    return stage.folder, f"Stage {stage.number}, {stage.title}"
+
+
+def read_ports() -> Ports:
+    """The ports from the environment. Raises ClickException."""
+    try:
+        return Ports.read(os.environ)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def package_findings() -> list[Finding]:
+    """Check the packages that running a stage needs."""
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    return checks.check_packages(
+        read_group("run"),
+        checks.installed_requires,
+        checks.installed_version,
+        checks.read_lock(lock),
+    )
+
+
+@main.command()
+@click.argument("stage", required=False)
+def run(stage: str | None):
+    """Start Django and Twisted for STAGE, and end both with Ctrl-C.
+
+    STAGE is a number, a name, or the path of a folder of your own. Without it the
+    newest stage runs. DJANGO_PORT and CHAT_PORT choose other ports than 8000 and
+    1025.
+    """
+    # Here, because honcho is not needed for the other commands.
+    from tutorial import runner
+
+    folder, title = choose(stage)
+    ports = read_ports()
+    findings = [checks.check_stage(folder), *package_findings()]
+    with_chat = (folder / "chatserver.py").is_file()
+    findings += checks.look_at_ports(ports, with_chat)
+    problems = [finding for finding in findings if finding.level == "problem"]
+    if problems:
+        raise click.ClickException(
+            "\nError: ".join(str(problem) for problem in problems)
+        )
+
+    console = Console(highlight=False)
+    environ = dict(os.environ)
+    try:
+        with console.status(f"{title}: preparing the database", spinner="line"):
+            output = runner.migrate(folder, runner.environment(ports, environ))
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    if output:
+        last = "\n".join(output.splitlines()[-15:])
+        raise click.ClickException(
+            f"{last}\n`manage.py migrate` in {folder} failed; its last lines are above."
+        )
+    console.print(f"{title}: the database is ready, starting the servers.")
+    address = f"Open http://127.0.0.1:{ports.django}/"
+    if sys.stdout.isatty():
+        address = click.style(address, bold=True, fg="green")
+    ready = f"\n    {address}\n    Press Ctrl-C to stop.\n"
+    code, complaint = runner.run_servers(folder, ports, environ, ready)
+    with suppress(OSError):  # the terminal may be gone
+        click.echo(f"\nError: {complaint}" if complaint else "\nStopped.", err=True)
+    sys.exit(code)
+
+
+@main.command()
+def doctor():
+    """Look for what may be in the way, and say what to do about it."""
+    version = tuple(sys.version_info[:3])
+    findings = [
+        checks.check_python(version, sys.executable),
+        checks.check_environment(Path(sys.prefix), ROOT),
+        checks.check_folder(Path.cwd(), ROOT),
+        *package_findings(),
+    ]
+    try:
+        findings += checks.look_at_ports(Ports.read(os.environ))
+    except ValueError as error:
+        findings.append(Finding("problem", str(error)))
+    findings += checks.check_leftovers(checks.running_servers(), ROOT)
+    findings.append(checks.check_git(shutil.which("git")))
+    findings.append(checks.check_database(load_stages()[-1].folder))
+    browsers = ("chromium", "chromium-browser", "google-chrome")
+    findings.append(checks.check_browser(shutil.which(name) for name in browsers))
+    console = Console(highlight=False)
+    for finding in findings:
+        show(console, finding)
+    problems = sum(finding.level == "problem" for finding in findings)
+    if problems:
+        plural = "" if problems == 1 else "s"
+        console.print(f"\n{problems} problem{plural}.", style=COLOURS["problem"])
+        sys.exit(1)
+    console.print("\nNothing is in the way.", style=COLOURS["ok"])
+
+
+def show(console: Console, finding: Finding) -> None:
+    """Print a finding, its cure on a line of its own."""
+    level = Text(f"{finding.level:8}", COLOURS[finding.level])
+    # Not wrapped, so that a command can be copied from the terminal.
+    console.print(level, Text(finding.says), soft_wrap=True)
+    if finding.cure:
+        console.print(" " * 8, Text(finding.cure), soft_wrap=True)
+
+
+@main.command()
+@click.argument("old")
+@click.argument("new")
+@click.option("--stat", is_flag=True, help="Show only which files changed.")
+def diff(old: str, new: str, stat: bool):
+    """Show the step from stage OLD to stage NEW: 1 2, for example.
+
+    A moved file is shown as one.
+    """
+    from tutorial.stepdiff import NoGit, show_step
+
+    first, second = known_stage(old), known_stage(new)
+    if first == second:
+        raise click.ClickException(f"Both are {first.id}. Give two stages: diff 1 2")
+    options = ["--stat"] if stat else ["--stat", "--patch"]
+    try:
+        sys.exit(show_step(first.folder, second.folder, *options))
+    except NoGit as error:
+        raise click.ClickException(str(error)) from error

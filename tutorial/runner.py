@@ -1,0 +1,324 @@
+"""Run Django and Twisted together, and end them together.
+
+honcho starts the two and shows what they say. Ending them is done here: honcho stops
+what it started, and waits for ever if a reporter of its own was killed first, as a
+closing terminal does. Here whatever carries the mark of this run is ended, also
+Django's reloading child, also on Windows, and then nobody is waited for.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+from honcho.manager import SYSTEM_PRINTER_NAME, Manager
+from honcho.printer import Message, Printer
+
+from tutorial.checks import MARK, WINDOWS, Ports
+
+NOTICE = "notice"  # the name under which the runner itself speaks
+LEAVE = "leave"
+
+TICK = 0.1  # seconds between two looks at the servers
+SLOW = 30.0  # seconds until the runner says that the servers are not ready
+GRACE = 5.0  # seconds that a server has to end by itself
+
+# twistd, by the Python that runs this: a script would have to be found first, and
+# may belong to another environment. -P, since twistd does not look for modules in
+# the current folder, and here it must not either.
+TWISTD = "from twisted.scripts.twistd import run; run()"
+
+
+class Left(Exception):
+    """The runner leaves honcho's loop."""
+
+
+def environment(ports: Ports, outer: dict[str, str], mark: str = "") -> dict[str, str]:
+    """The environment of the servers, made from that of the runner."""
+    hosts = ("127.0.0.1", "localhost")
+    origins = ",".join(f"http://{host}:{ports.django}" for host in hosts)
+    inner = {
+        "CHAT_ORIGINS": origins,
+        "DJANGO_RUNSERVER_HIDE_WARNING": "true",
+        **outer,
+        "DJANGO_PORT": str(ports.django),
+        "CHAT_PORT": str(ports.chat),
+        "PYTHONUNBUFFERED": "1",
+        MARK: mark,
+    }
+    # manage.py leaves it alone where another project has set it.
+    inner.pop("DJANGO_SETTINGS_MODULE", None)
+    return inner
+
+
+def commands(folder: Path, ports: Ports) -> dict[str, list[str]]:
+    """The servers of the stage in `folder`: each one's name and command."""
+    address = f"127.0.0.1:{ports.django}"
+    found = {"django": [sys.executable, "manage.py", "runserver", address]}
+    if (folder / "chatserver.py").is_file():
+        # No file with the pid: a killed server leaves it, and the next refuses.
+        options = ["-n"] if WINDOWS else ["-n", "--pidfile="]
+        found["twisted"] = [
+            *(sys.executable, "-P", "-c", TWISTD),
+            *options,
+            *("-y", "chatserver.py"),
+        ]
+    return found
+
+
+def shell_line(command: list[str], windows: bool = WINDOWS) -> str:
+    """A command as the line that honcho hands to the shell."""
+    if windows:
+        return subprocess.list2cmdline(command)
+    # With exec the shell makes way, so that its pid is the server's.
+    return "exec " + shlex.join(command)
+
+
+def migrate(folder: Path, environ: dict[str, str]) -> str:
+    """Bring a stage's database up to date. Returns the output if that failed."""
+    command = [sys.executable, "manage.py", "migrate", "--noinput", "--verbosity=0"]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    return done.stdout.strip() if done.returncode else ""
+
+
+def answers(port: int) -> bool:
+    """Whether something on `port` of 127.0.0.1 accepts connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """The running processes that carry `mark` in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, even if nobody has asked for its exit code."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+
+
+class Screen(Printer):
+    """What honcho prints on. Its own messages go to `listener` instead."""
+
+    def __init__(self, listener: Callable[[str], None], lost: Callable[[], None]):
+        # No time of honcho's own: the servers say theirs.
+        super().__init__(sys.stdout, time_format="")
+        self.listener = listener
+        self.lost = lost
+
+    def write(self, message: Message) -> None:
+        """Show a line of a server, or of the runner itself."""
+        if message.name == LEAVE:
+            raise Left
+        if message.name == SYSTEM_PRINTER_NAME:
+            self.listener(message.data)
+            return
+        try:
+            if message.name == NOTICE:
+                print(message.data, file=self.output, flush=True)
+            else:
+                super().write(message)
+        except OSError:  # the terminal, or the program behind the pipe, is gone
+            self.output = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            self.lost()
+
+
+class Servers(Manager):
+    """The servers of one stage."""
+
+    def __init__(self):
+        super().__init__(Screen(self.listen, self.terminate))
+        self.pids: dict[str, int] = {}
+        self.codes: dict[str, int] = {}
+        self.died = ""  # the server that ended first, unasked
+        self.ending_since: float | None = None  # by time.monotonic()
+
+    def listen(self, line: str) -> None:
+        """Take down what honcho reports about a server."""
+        if started := re.match(r"(\w+) started \(pid=(\d+)\)", line):
+            self.pids[started[1]] = int(started[2])
+        elif stopped := re.match(r"(\w+) stopped \(rc=(-?\d+)\)", line):
+            self.codes[stopped[1]] = int(stopped[2])
+            self.lose(stopped[1])
+
+    def lose(self, name: str) -> None:
+        """Take down that a server ended, and end the others."""
+        if self.ending_since is None:
+            self.died = name
+            self.terminate()
+
+    def terminate(self) -> None:
+        """Ask for the end of all servers. Called by signal handlers, too."""
+        if self.ending_since is None:
+            self.ending_since = time.monotonic()
+
+    def hang_up(self, signum: int, frame: object) -> None:
+        """The terminal was closed."""
+        self.returncode = 128 + signum
+        self.terminate()
+
+    def tell(self, text: str, name: str = NOTICE) -> None:
+        """Have the loop print `text`, from any thread."""
+        self.events.put(Message("line", text, datetime.now(), name, None))
+
+    def watch(
+        self, mark: str, ports: dict[str, int], ready: str, over: threading.Event
+    ):
+        """Look after the servers until `over`: say when they are ready; end them.
+
+        `ports` says where each is expected, `ready` is told when all of them answer.
+        """
+        started = time.monotonic()
+        waiting = dict(ports)
+        slow = False
+        asked: set[int] = set()
+        while not over.wait(TICK):
+            now = time.monotonic()
+            if self.ending_since is not None:
+                alive = marked(mark)
+                for process in alive:
+                    if process.pid not in asked:
+                        asked.add(process.pid)
+                        end(process)
+                patience = GRACE if alive else 1.0
+                if now - self.ending_since > patience:
+                    self.tell("", LEAVE)
+                continue
+            for name, pid in list(self.pids.items()):
+                # honcho notices by the end of the output, which a child may hold.
+                if is_gone(pid) and name not in self.codes:
+                    self.lose(name)
+            if waiting:
+                waiting = {n: p for n, p in waiting.items() if not answers(p)}
+                if not waiting:
+                    self.tell(ready)
+                elif not slow and now - started > SLOW:
+                    slow = True
+                    late = " and ".join(f"{n} on port {p}" for n, p in waiting.items())
+                    self.tell(
+                        f"\nStill no answer from {late} after {SLOW:.0f} s. The lines "
+                        "above may say why. Press Ctrl-C to stop.\n"
+                    )
+
+
+def end(process: psutil.Process) -> None:
+    """Ask a process to end, if it is still there."""
+    try:
+        process.terminate()
+    except psutil.Error:
+        return
+
+
+def sweep(mark: str) -> None:
+    """End at once what is left of a run: honcho's reporters and the servers."""
+    for reporter in multiprocessing.active_children():
+        reporter.join(0.5)
+        if reporter.is_alive():
+            reporter.kill()
+            reporter.join()
+    for _ in range(3):  # a server that was ended may just have started a child
+        alive = marked(mark)
+        for process in alive:
+            try:
+                process.kill()
+            except psutil.Error:
+                continue
+        if not alive:
+            return
+        psutil.wait_procs(alive, timeout=2)
+
+
+def how(code: int | None) -> str:
+    """In words, how a server ended."""
+    if code is None:
+        return "ended"
+    if code < 0:
+        try:
+            return f"was killed by signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
+    return f"ended with exit code {code}"
+
+
+def run_servers(
+    folder: Path, ports: Ports, outer: dict[str, str], ready: str
+) -> tuple[int, str]:
+    """Run the servers of the stage in `folder` until they end.
+
+    Prints `ready` when all of them answer. Returns the exit code, and a sentence
+    about what went wrong, or an empty one.
+    """
+    # The same on every system. Also, forking is not for a program with threads.
+    multiprocessing.set_start_method("spawn", force=True)
+    mark = uuid.uuid4().hex
+    servers = Servers()
+    expected = {}
+    for name, command in commands(folder, ports).items():
+        expected[name] = ports.django if name == "django" else ports.chat
+        servers.add_process(
+            name,
+            shell_line(command),
+            env=environment(ports, outer, mark),
+            cwd=str(folder),
+        )
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    # With nohup it is ignored, and stays so.
+    if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        signal.signal(hang_up, servers.hang_up)
+    over = threading.Event()
+    watcher = threading.Thread(
+        target=servers.watch, args=(mark, expected, ready, over), daemon=True
+    )
+    watcher.start()
+    try:
+        servers.loop()
+    except Left:
+        pass
+    finally:
+        over.set()
+        watcher.join()
+        sweep(mark)
+    if servers.died:
+        others = [name for name in expected if name != servers.died]
+        text = f"{servers.died} {how(servers.codes.get(servers.died))}"
+        text += "; its last lines are above."
+        if others:
+            text += f" {' and '.join(others)} was stopped as well."
+        return 1, text
+    return servers.returncode or 0, ""
