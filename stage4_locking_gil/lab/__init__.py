@@ -1,0 +1,1 @@
+"""The laboratory: which store loses messages, and when?  Run `python -m lab`."""
