@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 
 import pytest
@@ -15,6 +16,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+GREETING = re.compile(r"connected ?\.\.\.")
 
 
 @pytest.fixture(scope="session")
@@ -51,16 +53,21 @@ class Window:
         """Take what Chromium itself says of a failed request off the errors."""
         self.errors = [error for error in self.errors if words not in error]
 
-    def open(self) -> Window:
-        """Show the first room of the list."""
-        self.page.goto(self.chat.origin)
-        self.page.get_by_role("link").first.click()
+    def open(self, rooms: str = "/chats/") -> Window:
+        """Show the first room of the list; `rooms` is what its path begins with."""
+        self.page.goto(self.chat.origin + "/chats/")
+        links = self.page.locator("a").evaluate_all("all => all.map(a => a.pathname)")
+        paths = [path for path in links if re.fullmatch(rf"{rooms}\d+/", path)]
+        assert paths, f"/chats/ should link to a room below {rooms}. It links {links}."
+        self.room = paths[0]
+        self.page.goto(self.chat.origin + self.room)
         return self
 
-    def join(self) -> Window:
+    def join(self, rooms: str = "/chats/") -> Window:
         """Show the first room, and wait until it is connected."""
-        self.open()
-        expect(self.log, "the greeting of the server").to_contain_text("connected ....")
+        self.open(rooms)
+        expect(self.log, "the greeting of the server").to_contain_text(GREETING)
+        self.joined = self.status.inner_text()  # in whatever words
         return self
 
     def say(self, text: str) -> None:

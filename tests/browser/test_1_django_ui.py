@@ -11,37 +11,54 @@ LEAST_CONTRAST = 4.5
 # WCAG 2.2, success criterion 2.5.8: the least height of a target, in pixels.
 LEAST_TARGET = 24
 
-CONTRASTS = """
-() => {
-  const light = (colour) => {
-    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => {
-      const value = part / 255;
-      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const background = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (!/, 0\\)$/.test(colour)) return colour;
-    }
-    return matchMedia("(prefers-color-scheme: dark)").matches
-      ? "rgb(0, 0, 0)" : "rgb(255, 255, 255)";
-  };
-  return [...document.querySelectorAll("h1, a, p, label, input, button")].map((e) => {
-    const pair = [light(getComputedStyle(e).color), light(background(e))].sort();
-    return [e.outerHTML, (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05)];
+# Colours as the browser paints them, so that any way to write one is understood.
+HELPERS = """
+const canvas = document.createElement("canvas");
+const paint = canvas.getContext("2d", { willReadFrequently: true });
+const scheme = getComputedStyle(document.documentElement).colorScheme;
+const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+const paper = dark && scheme.includes("dark") ? "#121212" : "#fff"; // the browser's own
+const light = (colours) => {
+  for (const colour of [paper, ...colours]) {
+    paint.fillStyle = colour;
+    paint.fillRect(0, 0, 1, 1);
+  }
+  const [r, g, b] = [...paint.getImageData(0, 0, 1, 1).data].map((part) => {
+    const value = part / 255;
+    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const behind = (element) => {
+  const colours = [];
+  for (let at = element; at; at = at.parentElement)
+    colours.unshift(getComputedStyle(at).backgroundColor);
+  return colours;
+};
+"""
+PAGE_IS_DARK = "() => {" + HELPERS + "return light(behind(document.body)) < 0.2; }"
+CONTRASTS = (
+    "() => {"
+    + HELPERS
+    + """
+  const texts = document.querySelectorAll(
+    "h1, a, p, li, label, input, textarea, button:not(:disabled)"
+  );
+  return [...texts].map((element) => {
+    const page = light(behind(element));
+    const text = light([...behind(element), getComputedStyle(element).color]);
+    const contrast = (Math.max(page, text) + 0.05) / (Math.min(page, text) + 0.05);
+    return [element.outerHTML, contrast];
   });
 }
 """
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_can_be_read_in_light_and_dark(window, scheme):
     page = window(color_scheme=scheme).open().page
-    dark = page.evaluate(
-        "getComputedStyle(document.body).backgroundColor.match(/\\d+/g)[0] < 128"
-    )
+    dark = page.evaluate(PAGE_IS_DARK)
     assert dark == (scheme == "dark"), (
         f"Where the reader asks for {scheme} colours, the page should be {scheme}."
     )
@@ -60,7 +77,7 @@ def test_the_page_fits_a_phone(window, path):
         page.goto(window.chat.origin + path)
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 320, f"At 320 pixels the page is {width} wide: it scrolls sideways."
-    for element in page.locator("a, input, textarea, button").all():
+    for element in page.locator("input:not([type=hidden]), textarea, button").all():
         height = element.bounding_box()["height"]
         assert height >= LEAST_TARGET, (
             f"{element.evaluate('e => e.outerHTML')} is {height:g} pixels high; "

@@ -39,9 +39,10 @@ def test_the_migrations_fit_the_models(chat):
 
 def test_the_front_page_redirects_to_the_rooms(chat):
     response = chat.get("/")
-    came = f"{response.status} to {response.getheader('location')}"
-    assert (response.status, response.getheader("location")) == (302, "/chats/"), (
-        f"GET / should redirect (302) to /chats/, but the answer was {came}."
+    location = response.getheader("location")
+    assert response.status in (301, 302, 307, 308) and location == "/chats/", (
+        "GET / should redirect (302) to /chats/, but the answer was "
+        f"{response.status} to {location}."
     )
 
 
@@ -54,17 +55,19 @@ def test_the_list_links_to_every_room(chat, room):
     )
 
 
-def test_the_list_says_when_there_are_no_rooms(chat):
-    hide = "from chat.models import ChatRoom as R; rooms = list(R.objects.values()); "
-    hide += "R.objects.all().delete(); print(rooms)"
-    rooms = chat.shell(hide).strip().splitlines()[-1]
+def test_the_list_says_when_there_are_no_rooms(chat, tmp_path):
+    rooms = tmp_path / "rooms.json"
+    chat.manage("dumpdata", "chat", "--output", str(rooms))
+    chat.shell("from chat.models import ChatRoom; ChatRoom.objects.all().delete()")
     try:
-        text = page(chat, "/chats/").body.get_text(" ", strip=True)
+        body = page(chat, "/chats/").body
     finally:
-        show = "from chat.models import ChatRoom as R; "
-        chat.shell(show + f"R.objects.bulk_create(R(**room) for room in {rooms})")
-    assert "no " in text.lower(), (
-        f"Without rooms, /chats/ should say that there are none. It says {text!r}."
+        chat.manage("loaddata", str(rooms))
+    for heading in body(["h1", "h2", "header", "nav", "footer"]):
+        heading.decompose()
+    assert body.get_text(strip=True), (
+        "Without rooms, /chats/ should say that there are none. Under its heading it "
+        "says nothing."
     )
 
 
@@ -79,10 +82,12 @@ def test_a_room_shows_its_name_as_text(chat, room):
 def test_a_room_has_an_input_box_with_a_label(chat, room):
     form = page(chat, room).form
     assert form is not None, f"{room} should have a <form> to write a message in."
-    box = form.find(["input", "textarea"])
+    box = form.select_one("input:not([type=hidden]), textarea")
     assert box is not None, f"The form of {room} should have an input box."
-    label = form.find("label", attrs={"for": box.get("id")}) or box.find_parent("label")
-    assert label or box.get("aria-label"), (
+    label = box.find_parent("label") or box.get("aria-label")
+    if box.get("id"):
+        label = label or form.find("label", attrs={"for": box["id"]})
+    assert label, (
         f"The input box {box} should have a <label>, "
         "or a screen reader cannot say what it is for."
     )

@@ -38,7 +38,7 @@ def judge(patch: Path, folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [
             *[sys.executable, "-m", "pytest", f"tests/{head(patch)['Caught by']}"],
-            *["--stage", stage.id, "--path", folder],
+            *[f"--stage={stage.id}", f"--path={folder}", "--white-box"],
             *["-qx", "-p", "no:cacheprovider", f"--basetemp={folder}.tmp"],
         ],
         cwd=ROOT,

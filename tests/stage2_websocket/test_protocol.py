@@ -77,6 +77,16 @@ def test_bad_input_of_a_client_that_is_closing_is_harmless(factory):
     ann.bytesMessageReceived(b"\0")
 
 
+def test_who_was_refused_says_no_more_and_is_logged_once(factory):
+    ann, bob = join(factory), join(factory)
+    with log_events() as events:
+        ann.bytesMessageReceived(b"\0")
+        ann.bytesMessageReceived(b"\0")
+        ann.textMessageReceived("and another thing")
+    assert sent(bob) == []
+    assert len(events) == 1
+
+
 def test_a_pong_is_nothing_to_the_chat(factory):
     ann = join(factory)
     ann.pongReceived(b"")

@@ -96,6 +96,6 @@ async def test_without_an_origin_nobody_gets_in(server):
     assert said == ["origin None may not speak here"]
 
 
-def test_the_application_listens_on_this_machine_only(classes):
-    assert classes.chat_service.endpoint._interface == "127.0.0.1"
-    assert classes.chat_service.endpoint._port == 1025
+def test_without_settings_it_serves_the_pages_of_this_machine(classes):
+    assert classes.ORIGINS == [b"http://127.0.0.1:8000", b"http://localhost:8000"]
+    assert classes.PORT == "1025"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import struct
+from contextlib import ExitStack
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
@@ -25,18 +27,26 @@ class Client:
     """A browser's end of a WebSocket, driven by a test."""
 
     def __init__(self, chat, name: str):
-        self.name = name
-        self.connection = connect(
-            chat.ws_url, origin=chat.origin, proxy=None, compression=None
-        )
+        self.chat, self.name = chat, name
 
     def __enter__(self) -> Client:
-        self.socket = self.connection.__enter__()
-        self.hears(GREETING, because="a new client is told so on joining")
+        __tracebackhide__ = True
+        url, origin = self.chat.ws_url, self.chat.origin
+        with ExitStack() as stack:
+            try:
+                opening = connect(url, origin=origin, proxy=None, compression=None)
+                self.socket = stack.enter_context(opening)
+            except (WebSocketException, OSError) as error:
+                raise AssertionError(
+                    f"{self.name} should be let in at {url} (status 101), from a page "
+                    f"of {origin}. Instead: {error}."
+                ) from None
+            self.hears(GREETING, because="a new client is told so on joining")
+            self.stack = stack.pop_all()
         return self
 
     def __exit__(self, *exc) -> None:
-        self.connection.__exit__(*exc)
+        self.stack.close()
 
     def say(self, message: str | bytes) -> None:
         """Send one message: text as text, bytes as binary."""
@@ -50,19 +60,17 @@ class Client:
         """
         __tracebackhide__ = True
         for text in expected:
-            came = self._receive()
-            assert came == short(text), (
+            try:
+                came = self.socket.recv(timeout=SECONDS)
+                instead = short(came)
+            except TimeoutError:
+                came, instead = None, f"nothing in {SECONDS:g} s"
+            except ConnectionClosed as closed:
+                came, instead = None, f"the server closed the connection ({closed})"
+            assert came == text, (
                 f"{self.name} should hear {short(text)}, because {because}. "
-                f"Instead: {came}."
+                f"Instead: {instead}."
             )
-
-    def _receive(self) -> str:
-        try:
-            return short(self.socket.recv(timeout=SECONDS))
-        except TimeoutError:
-            return f"nothing in {SECONDS:g} s"
-        except ConnectionClosed as closed:
-            return f"the server closed the connection ({closed})"
 
     def is_closed_with(self, code: int, because: str) -> None:
         """Wait until the server closes, and compare its close code.
@@ -99,38 +107,41 @@ class RawClient:
         self.socket.sendall(handshake(chat))
 
     def __enter__(self) -> RawClient:
+        __tracebackhide__ = True
         # The greeting is the last thing that comes by itself.
-        self.read_until(GREETING.encode())
+        self.read_until(GREETING.encode(), "greet a new client")
         return self
 
     def __exit__(self, *exc) -> None:
         self.socket.close()
 
-    def read_until(self, mark: bytes) -> bytes:
-        """Read until `mark` has come; returns all that came.
+    def read_until(self, mark: bytes, what: str) -> None:
+        """Read until `mark` has come.
 
-        Raises AssertionError if the server closes first or is silent for SECONDS.
+        Raises AssertionError, saying that the server should do `what`, if it closes
+        first or is silent for SECONDS.
         """
+        __tracebackhide__ = True
         came = b""
         while mark not in came:
             try:
                 data = self.socket.recv(65536)
-            except TimeoutError:
+            except OSError:
                 data = b""
-            assert data, (
-                f"The server should have sent {mark!r}; it sent {came[-80:]!r}."
-            )
-            came = came[-len(mark) :] + data
-        return came
+            if not data:
+                self.socket.close()
+                raise AssertionError(f"The server should {what}. It sent {came!r}.")
+            came = came[-1000:] + data
 
-    def send_frame(self, opcode: Opcode, payload: bytes) -> None:
-        """Send one final, masked frame."""
-        self.socket.sendall(Frame(opcode, payload).serialize(mask=True))
+    def send_frames(self, *frames: tuple[Opcode, bytes]) -> None:
+        """Send final, masked frames, given as (opcode, payload), in one piece."""
+        whole = [Frame(*frame).serialize(mask=True) for frame in frames]
+        self.socket.sendall(b"".join(whole))
 
     def reset(self) -> None:
         """Vanish without a closing handshake, as a phone does in a tunnel."""
-        on, no_seconds = 1, 0
-        linger = on.to_bytes(4, "little") + no_seconds.to_bytes(4, "little")
+        on, seconds = 1, 0
+        linger = struct.pack("hh" if os.name == "nt" else "ii", on, seconds)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.socket.close()
 
@@ -153,10 +164,9 @@ def handshake(chat, **changes: str | None) -> bytes:
     return "\r\n".join(["GET /ws HTTP/1.1", *lines, "", ""]).encode("latin-1")
 
 
-def answer_to(chat, request: bytes) -> tuple[int, str]:
-    """Send `request` to the chat server; returns the status and the rest."""
+def status_of(chat, request: bytes) -> int | None:
+    """The HTTP status with which the chat server answers `request`, None for none."""
     with socket.create_connection(("127.0.0.1", chat.chat_port), SECONDS) as connection:
         connection.sendall(request)
-        answer = connection.recv(65536).decode("latin-1")
-    status_line, _, rest = answer.partition("\r\n")
-    return int(status_line.split()[1]), rest
+        words = connection.recv(65536).split(maxsplit=2)
+    return int(words[1]) if len(words) > 1 else None

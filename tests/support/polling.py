@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from tests.support.clients import short
 
 # How long a poller waits: three sweeps of a server that looks every second, and more.
-SECONDS = 5.0
+SECONDS = 4.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Request:
             reply = json.loads(text) if text else {}
         except ValueError:
             raise AssertionError(
-                f"{self.what} should be answered with JSON, not with {short(text)}."
+                f"{self.what} should be answered with JSON, not with "
+                f"{response.status} {short(text)}."
             ) from None
         return Answer(response.status, response.headers, reply)
 
@@ -114,10 +115,14 @@ class Poller:
         """
         __tracebackhide__ = True
         for text in expected:
-            came = self.next()
+            try:
+                came = self.next()
+                instead = short(came)
+            except AssertionError as error:
+                came, instead = None, str(error)
             assert came == text, (
                 f"{self.name} should hear {short(text)}, because {because}. "
-                f"Instead came {short(came)}."
+                f"Instead: {instead}"
             )
 
     def until(self, last: str) -> list[str]:

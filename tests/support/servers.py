@@ -118,6 +118,11 @@ class Server:
         except psutil.NoSuchProcess:
             return []
 
+    def listens_on(self) -> set[str]:
+        """The IP addresses on which the process listens."""
+        connections = psutil.Process(self.process.pid).net_connections("tcp")
+        return {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+
     def memory(self) -> int:
         """Resident memory of the process, in bytes."""
         return psutil.Process(self.process.pid).memory_info().rss

@@ -1,4 +1,8 @@
-"""What all tests share: which folders they judge, and how those are started."""
+"""What all tests share: which folders they judge, and how those are started.
+
+It stands here, and not in tests/, because pytest has to know the options before it
+knows which tests to run.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +39,11 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line(
-        "markers",
+    for marker in [
         "stages(first, last): this test is about these stages only, by number",
-    )
+        "not_judged: this test is not about the stage of this run",
+    ]:
+        config.addinivalue_line("markers", marker)
     path, stage = config.getoption("path"), config.getoption("stage")
     if path and not stage:
         raise pytest.UsageError("--path needs --stage: which stage is it?")
@@ -73,20 +78,21 @@ def pytest_generate_tests(metafunc):
                 for target in targets(metafunc.config)
                 if first <= target.stage.number <= last
             ]
-            ids = [target.stage.id for target in judged]
-            metafunc.parametrize(fixture, judged, ids=ids, indirect=True, scope=scope)
+            cases = [pytest.param(target, id=target.stage.id) for target in judged]
+            # An empty list would be reported as a skipped test.
+            cases = cases or [pytest.param(None, marks=pytest.mark.not_judged)]
+            metafunc.parametrize(fixture, cases, indirect=True, scope=scope)
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("stage"):
-        return
-    # Another folder may be made otherwise inside, so its inside is not judged.
-    black_box_only = config.getoption("path") and not config.getoption("white_box")
-    judging = {"chat"} if black_box_only else {"chat", "classes"}
+    judging = {"chat", "classes"}
+    if config.getoption("path") and not config.getoption("white_box"):
+        judging = {"chat"}  # another folder may be made otherwise inside
     keep, drop = [], []
     for item in items:
-        judges = judging & {*item.fixturenames}
-        (keep if judges else drop).append(item)
+        judges = judging & {*item.fixturenames} or not config.getoption("stage")
+        wanted = judges and not item.get_closest_marker("not_judged")
+        (keep if wanted else drop).append(item)
     config.hook.pytest_deselected(items=drop)
     items[:] = keep
 
@@ -102,8 +108,10 @@ def chat(request, tmp_path_factory):
 
 
 @pytest.fixture
-def classes(request):
+def classes(request, monkeypatch):
     """The classes of the stage under test, loaded afresh; the reactor stays clean."""
+    monkeypatch.delenv("CHAT_PORT", raising=False)
+    monkeypatch.delenv("CHAT_ORIGINS", raising=False)
     with chat_classes(request.param.folder) as classes, clean_reactor():
         yield classes
 
