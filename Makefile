@@ -21,8 +21,8 @@ run: ## start Django and Twisted: the newest stage, or STAGE=1, or STAGE=folder
 	@trap : INT; $(SET_UP) run && stage="$(STAGE)" && \
 	$(VENV_PYTHON) -m tutorial run $${stage:+"$$stage"} || test $$? -eq 130
 
-test: ## run every test; ARGS="-k origin" goes to pytest
-	@$(SET_UP) test && $(VENV_PYTHON) -m pytest $(ARGS)
+test: ## run every test, side by side; ARGS="-k origin" goes to pytest
+	@$(SET_UP) test && $(VENV_PYTHON) -m pytest -n auto --dist loadscope $(ARGS)
 
 doctor: ## look for what may be in the way, and say what to do about it
 	@$(FIND) && "$$python" -m tutorial doctor

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tutorial.stages import load_stages
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -26,6 +28,28 @@ def chromium(chromium_path):
         browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
         yield browser
         browser.close()
+
+
+def pytest_collection_modifyitems(config, items):
+    # A page is judged at the stage that made it what it is, and at the newest.
+    if config.getoption("stage"):
+        return
+    stages = load_stages()
+    unchanged = {
+        stage
+        for stage in stages[1:-1]
+        if not any(path.startswith("chat/") for path in stage.adds + stage.changes)
+    }
+    drop = [item for item in items if judged_by_browser(item) in unchanged]
+    config.hook.pytest_deselected(items=drop)
+    items[:] = [item for item in items if item not in drop]
+
+
+def judged_by_browser(item):
+    """The stage that a test of this folder judges, else None."""
+    if "window" not in item.fixturenames or "chat" not in item.callspec.params:
+        return None
+    return item.callspec.params["chat"].stage
 
 
 class Window:
