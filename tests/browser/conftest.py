@@ -34,22 +34,21 @@ def pytest_collection_modifyitems(config, items):
     # A page is judged at the stage that made it what it is, and at the newest.
     if config.getoption("stage"):
         return
-    stages = load_stages()
-    unchanged = {
-        stage
-        for stage in stages[1:-1]
+    same_page = {
+        stage.id
+        for stage in load_stages()[1:-1]
         if not any(path.startswith("chat/") for path in stage.adds + stage.changes)
     }
-    drop = [item for item in items if judged_by_browser(item) in unchanged]
+    drop = [item for item in items if judged_in_browser(item) in same_page]
     config.hook.pytest_deselected(items=drop)
     items[:] = [item for item in items if item not in drop]
 
 
-def judged_by_browser(item):
-    """The stage that a test of this folder judges, else None."""
-    if "window" not in item.fixturenames or "chat" not in item.callspec.params:
+def judged_in_browser(item) -> str | None:
+    """The id of the stage that a test looks at in a browser, if it does."""
+    if "window" not in item.fixturenames or item.get_closest_marker("not_judged"):
         return None
-    return item.callspec.params["chat"].stage
+    return item.callspec.params["chat"].stage.id
 
 
 class Window:
