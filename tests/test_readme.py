@@ -22,7 +22,7 @@ def test_the_contract_judges_a_folder_elsewhere(tmp_path):
         text=True,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert re.search(r"\b2 passed", result.stdout), result.stdout
+    assert re.search(r"\b3 passed", result.stdout), result.stdout
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         path.name for path in find_stage("2").copy_to(tmp_path / "fresh").iterdir()
     ), "the folder under test was written to"
