@@ -1,0 +1,1 @@
+"""How fast the stages are, beside what a learner might have picked instead."""

@@ -1,0 +1,140 @@
+"""Load generator: N pollers wait, one posts, all of them get it and wait again.
+
+By itself: python -m benchmarks.longpoll '{"port": 1025, "clients": 100}'
+"""
+
+from __future__ import annotations
+
+import json
+import selectors
+import statistics
+import time
+
+from .wire import PATIENCE, connect, heading, main, problems, stopwatch, text
+
+
+class Client:
+    """One connection that asks, and asks again over the same connection."""
+
+    def __init__(self, port: int, cursor: float = 0.0):
+        self.port, self.cursor = port, cursor
+        self.connection = connect(port)
+        self.heard: list[bytes] = []
+        self.came = b""
+
+    def poll(self) -> None:
+        """Ask for what comes after the cursor."""
+        line = f"GET /?lastupdate={self.cursor!r}"
+        self.connection.sendall(heading(self.port, line))
+
+    def post(self, message: bytes) -> None:
+        """Say `message`."""
+        body = b"new_message=" + message.replace(b" ", b"+")
+        kind = "application/x-www-form-urlencoded"
+        length = str(len(body))
+        head = heading(self.port, "POST /", Content_Type=kind, Content_Length=length)
+        self.connection.sendall(head + body)
+
+    def receive(self) -> dict | None:
+        """Read what is there; returns the reply if it is complete now."""
+        data = self.connection.recv(65536)
+        if not data:
+            raise ConnectionError(f"The server hung up. It had sent {self.came!r}.")
+        self.came += data
+        head, _, body = self.came.partition(b"\r\n\r\n")
+        # No message has a brace in it, so the first one that closes ends the JSON.
+        chunked = b"transfer-encoding: chunked" in head.lower()
+        if not body.endswith(b"}\r\n0\r\n\r\n" if chunked else b"}"):
+            return None
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise ConnectionError(f"The server answered {self.came!r}.")
+        self.came = b""
+        return json.loads(body[body.index(b"{") : body.index(b"}") + 1])
+
+    def ask(self) -> dict:
+        """Wait for the reply to what was sent."""
+        while (reply := self.receive()) is None:
+            pass
+        return reply
+
+
+def measure(
+    port: int,
+    clients: int,
+    seconds: float = 2.0,
+    pid: int | None = None,
+) -> dict:
+    """Let `clients` pollers wait, and say messages for `seconds`, but at least one.
+
+    The next one is said when all pollers have the last and wait again. Returns
+    deliveries per second ("rate"), and the median time in seconds from saying a message
+    until the last poller has it and has asked again ("last").
+    """
+    poster = Client(port)
+    poster.post(text(0))
+    start = poster.ask()["timestamp"]
+    # A cursor below 0 is answered at once: that is a way to ask "are you there?"
+    poster.cursor = -1.0
+    pollers = [Client(port, start) for _ in range(clients)]
+    lasts: list[float] = []
+    with selectors.DefaultSelector() as selector:
+        for client in pollers:
+            selector.register(client.connection, selectors.EVENT_READ, client)
+            client.poll()
+        all_wait(poster)
+        stop, end = stopwatch(), time.perf_counter() + seconds
+        while not lasts or time.perf_counter() < end:
+            begun = time.perf_counter()
+            poster.post(text(len(lasts) + 1))
+            complete = all_hear(selector, clients)
+            lasts.append(time.perf_counter() - begun)
+            poster.ask()
+            all_wait(poster)
+            if not complete:
+                break
+        took = stop()
+    expected = [text(number + 1) for number in range(len(lasts))]
+    heard = [client.heard for client in pollers]
+    for client in [poster, *pollers]:
+        client.connection.close()
+    return {
+        "rate": clients * len(lasts) / took["seconds"],
+        "last": statistics.median(lasts),
+        "generator": took["generator"],
+        "problems": problems(heard, expected),
+    }
+
+
+def all_hear(selector, missing: int) -> bool:
+    """Return True when `missing` pollers have heard and asked again.
+
+    False if nobody has heard anything for PATIENCE.
+    """
+    while missing > 0:
+        ready = selector.select(PATIENCE)
+        if not ready:
+            break
+        for key, _ in ready:
+            client: Client = key.data
+            reply = client.receive()
+            if reply is not None:
+                client.heard.append(reply["data"].encode())
+                client.cursor = reply["timestamp"]
+                client.poll()
+                missing -= 1
+    return missing == 0
+
+
+def all_wait(poster: Client) -> None:
+    """Return when the server has seen every request that was sent before.
+
+    Two answers are enough: when the server reads the second question, it has gone
+    once through all sockets that were readable with the first.
+    """
+    for _ in range(2):
+        poster.poll()
+        poster.ask()
+
+
+if __name__ == "__main__":
+    main(measure)

@@ -1,0 +1,141 @@
+"""The servers that are measured: how each one starts, and how it is ended again."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tutorial.stages import copy_stage, load_stages
+
+START_SECONDS = 20.0
+STOP_SECONDS = 5.0
+PEERS = {  # name -> the libraries it needs, and the load generators it bears
+    "aiohttp": (["aiohttp"], ["fanout", "longpoll"]),
+    "websockets": (["websockets"], ["fanout"]),
+    "tornado": (["tornado"], ["fanout", "longpoll"]),
+    "channels": (["channels", "daphne"], ["fanout"]),
+}
+
+
+class Failed(Exception):
+    """A server or a load generator did not do its work; says what it wrote."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server under test: its folder, and the command that starts it in a copy.
+
+    A peer `needs` libraries of its own; a stage needs none.
+    """
+
+    name: str
+    folder: Path
+    command: list[str]
+    bears: list[str]
+    needs: list[str] = field(default_factory=list)
+
+    @property
+    def is_installed(self) -> bool:
+        """Are its libraries there?"""
+        return all(importlib.util.find_spec(library) for library in self.needs)
+
+
+def servers() -> list[Server]:
+    """Every stage that has a chat server, and every peer."""
+    # As the chapters start it, not as `python -m twisted`, which differs.
+    twistd = Path(sys.executable).with_name(
+        "twistd.exe" if os.name == "nt" else "twistd"
+    )
+    command = [str(twistd), "-n", "--pidfile=", "-y", "chatserver.py"]
+    stages = [
+        Server(
+            stage.id.partition("_")[0],
+            stage.folder,
+            command,
+            ["fanout"] if stage.number == 2 else ["fanout", "longpoll", "history"],
+        )
+        for stage in load_stages()
+        if (stage.folder / "chatserver.py").exists()
+    ]
+    folder = Path(__file__).parent / "peers"
+    return stages + [
+        Server(name, folder, [sys.executable, f"{name}_chat.py"], bears, needs)
+        for name, (needs, bears) in PEERS.items()
+    ]
+
+
+@contextmanager
+def running(server: Server, workspace: Path) -> Iterator[tuple[int, int]]:
+    """Run a copy of `server` in `workspace`; gives its port and its process id.
+
+    Raises Failed, with all that the server wrote, if it does not start, or if what is
+    done with it raises Failed.
+    """
+    folder = copy_stage(server.folder, workspace / "copy")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "CHAT_PORT": str(port),
+        "CHAT_ORIGINS": f"http://127.0.0.1:{port}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    log = workspace / "output"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            server.command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_for(process, port)
+        yield port, process.pid
+    except Failed as failed:
+        wrote = log.read_text("utf-8", "replace")
+        raise Failed(f"{failed}\n{server.name} wrote:\n{wrote}") from failed
+    finally:
+        end(process)
+
+
+def wait_for(process: subprocess.Popen, port: int) -> None:
+    """Return when `port` accepts connections.
+
+    Raises Failed if the process ends, or START_SECONDS are over.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise Failed("The server did not start.")
+        time.sleep(0.01)
+
+
+def end(process: subprocess.Popen) -> None:
+    """End the process and all that it started."""
+    try:
+        parent = psutil.Process(process.pid)
+        family = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        family = []
+    for member in family:
+        member.terminate()
+    for member in psutil.wait_procs(family, timeout=STOP_SECONDS)[1]:
+        member.kill()
+    process.wait(STOP_SECONDS)

@@ -1,0 +1,121 @@
+"""The benchmarks on a load that says nothing about speed, but about the benchmarks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+
+import psutil
+import pytest
+from rich.progress import Progress
+
+from benchmarks.__main__ import PROGRAMS, run
+from benchmarks.servers import PEERS, Server, servers
+from benchmarks.wire import problems
+from tutorial.stages import ROOT
+
+SAID = [b"one", b"two", b"three"]
+
+
+def benchmark(tmp_path, what: str, *options: str) -> dict:
+    """Run the command; returns its JSON. Fails if it leaves a process behind."""
+    mark, file = uuid.uuid4().hex, tmp_path / "figures.json"
+    result = subprocess.run(
+        [
+            *[sys.executable, "-m", "benchmarks", what, "--rounds", "1"],
+            *["--json", str(file), *options],
+        ],
+        cwd=ROOT,
+        env=os.environ | {"BENCHMARK_MARK": mark},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 80, result.stdout
+    assert not with_mark(mark), "the benchmark should end all that it started"
+    return json.loads(file.read_text("utf-8"))
+
+
+def with_mark(mark: str) -> list[psutil.Process]:
+    """The processes that inherited `mark` in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("BENCHMARK_MARK") == mark:
+                found.append(process)
+        except psutil.Error:
+            continue  # gone, or not ours
+    return found
+
+
+@pytest.mark.parametrize("what", ["fanout", "memory", "longpoll", "parked"])
+def test_five_clients_of_stage_5(what, tmp_path):
+    options = ["--clients", "5", "--seconds", "0.1", "--only", "stage5"]
+    report = benchmark(tmp_path, what, *options)[what]
+    assert list(report["servers"]) == ["stage5"]
+    stage5 = report["servers"]["stage5"]
+    assert stage5["problems"] == []
+    assert all(value > 0 for value in stage5["median"].values())
+    assert stage5["ratio"] is None, "there is nothing to compare it with"
+
+
+def test_a_short_history(tmp_path):
+    report = benchmark(tmp_path, "history", "--messages", "1000")["history"]
+    assert list(report["servers"]) == ["stage3", "stage4", "stage5"]
+    for row in report["servers"].values():
+        assert row["problems"] == []
+        assert row["median"]["1,000"] > 0
+    assert report["servers"]["stage3"]["ratio"] == 1
+    assert report["servers"]["stage5"]["ratio"] < 1
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_does_what_a_stage_does(name, tmp_path):
+    peer = next(server for server in servers() if server.name == name)
+    if not peer.is_installed:
+        pytest.skip(f"{name} is not installed: make bench-setup")
+    options = ["--clients", "5", "--seconds", "0.1", "--only", name]
+    for what in peer.bears:
+        row = benchmark(tmp_path, what, *options)[what]["servers"][name]
+        assert row["problems"] == []
+        assert row["median"]["rate"] > 0
+
+
+def test_who_has_heard_all_in_order_is_not_reported():
+    assert problems([SAID, list(SAID)], SAID) == []
+
+
+@pytest.mark.parametrize(
+    ("heard", "sentence"),
+    [
+        ([b"one", b"three"], "client 1: 1 lost"),
+        ([], "client 1: 3 lost"),
+        ([b"one", b"two", b"two", b"three"], "client 1: 1 doubled"),
+        ([b"one", b"three", b"two"], "client 1: out of order"),
+        ([b"one", b"two", b"thr"], "client 1: 1 lost, 1 never said"),
+    ],
+)
+def test_loss_and_disorder_are_noticed(heard, sentence):
+    assert problems([SAID, heard], SAID) == [sentence]
+
+
+def run_one(command: list[str], tmp_path, **needs) -> dict:
+    server = Server("broken", tmp_path, command, ["fanout"], **needs)
+    return run(PROGRAMS["fanout"], [server], 1, {"clients": 1}, Progress())
+
+
+def test_a_server_that_does_not_start_is_a_problem_and_what_it_said_is_kept(tmp_path):
+    report = run_one([sys.executable, "-c", "print('no voice today')"], tmp_path)
+    [problem] = report["servers"]["broken"]["problems"]
+    assert "did not start" in problem
+    assert "no voice today" in problem
+
+
+def test_a_peer_that_is_not_installed_is_named_and_the_run_goes_on(tmp_path):
+    report = run_one([], tmp_path, needs=["no_such_library"])
+    assert report["servers"] == {}
+    assert report["not_installed"] == ["broken"]
