@@ -11,10 +11,10 @@ VENV_PYTHON = .venv/bin/python
 FIND = python=$$(sh tutorial/find_python.sh "$(PYTHON)")
 SET_UP = $(FIND) && "$$python" tutorial/bootstrap.py
 
-.PHONY: help run test doctor diff setup lint clean
+.PHONY: help run test doctor diff setup bench-setup bench lint clean
 
 help: ## list what make can do here
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 # Ctrl-C is the way to stop a server. The code it leaves, 130, is no failure.
 run: ## start Django and Twisted: the newest stage, or STAGE=1, or STAGE=folder
@@ -33,10 +33,16 @@ diff: ## show the step between two stages: FROM=1 TO=2
 setup: ## make .venv with everything that the other commands need
 	@$(SET_UP) test
 
+bench-setup: ## add the servers that the benchmarks compare with
+	@$(SET_UP) bench
+
+bench: bench-setup ## measure the stages beside other servers: some nine minutes
+	@$(VENV_PYTHON) -m benchmarks all --json benchmarks.json
+
 lint: ## check the style of the code
 	@$(SET_UP) test && $(VENV_PYTHON) -m ruff check && \
 	$(VENV_PYTHON) -m ruff format --check
 
 clean: ## remove .venv and caches; your databases stay
-	rm -rf .venv .pytest_cache .ruff_cache
+	rm -rf .venv .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

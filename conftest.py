@@ -85,13 +85,16 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    judging = {"chat", "classes"}
-    if config.getoption("path") and not config.getoption("white_box"):
-        judging = {"chat"}  # another folder may be made otherwise inside
+    stage, path = config.getoption("stage"), config.getoption("path")
+    # Another folder may be made otherwise inside, and has not to have our bugs.
+    black_box_only = path and not config.getoption("white_box")
     keep, drop = [], []
     for item in items:
-        judges = judging & {*item.fixturenames} or not config.getoption("stage")
-        wanted = judges and not item.get_closest_marker("not_judged")
+        wanted = not item.get_closest_marker("not_judged")
+        if stage and not {"chat", "classes"} & {*item.fixturenames}:
+            wanted = False
+        if black_box_only and item.path.parent.name not in ("contract", "browser"):
+            wanted = False
         (keep if wanted else drop).append(item)
     config.hook.pytest_deselected(items=drop)
     items[:] = keep

@@ -16,7 +16,7 @@ from wsproto.utilities import LocalProtocolError
 
 PORT = os.environ.get("CHAT_PORT", "1025")
 DEFAULT_ORIGINS = "http://127.0.0.1:8000,http://localhost:8000"
-ORIGINS = os.environ.get("CHAT_ORIGINS", DEFAULT_ORIGINS).encode().split(b",")
+ORIGINS = (os.environ.get("CHAT_ORIGINS") or DEFAULT_ORIGINS).encode().split(b",")
 MAX_LENGTH = 4096  # characters in one message
 
 log = Logger("chatserver")

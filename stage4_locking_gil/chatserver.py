@@ -23,7 +23,7 @@ from wsproto.utilities import LocalProtocolError
 
 PORT = os.environ.get("CHAT_PORT", "1025")
 DEFAULT_ORIGINS = "http://127.0.0.1:8000,http://localhost:8000"
-ORIGINS = os.environ.get("CHAT_ORIGINS", DEFAULT_ORIGINS).encode().split(b",")
+ORIGINS = (os.environ.get("CHAT_ORIGINS") or DEFAULT_ORIGINS).encode().split(b",")
 MAX_LENGTH = 4096  # characters in one message
 
 log = Logger("chatserver")
@@ -92,9 +92,13 @@ class ChatFactory:
         return WebsocketChat(self)
 
     def store(self, message):
-        """Stamp a message and make it visible, as one step. Returns the stamp."""
+        """Stamp a message and make it visible, as one step. Returns the stamp.
+
+        Today only the reactor's thread comes here (see `python -m lab threads`), so
+        nobody waits for the lock. It counts on the day that another thread posts.
+        """
         with self.write_lock:
-            newest = next(reversed(self.messages), 0.0)
+            newest = next(reversed(self.messages), 0.0)  # the last one stored
             # Later than the newest, even if the clock stood still or was set back.
             stamp = max(time.time(), math.nextafter(newest, math.inf))
             self.messages[stamp] = message
@@ -144,7 +148,7 @@ class HttpChat(Resource):
         origin = request.getHeader(b"origin")
         if origin in ORIGINS:
             request.setHeader(b"access-control-allow-origin", origin)
-        elif origin is not None:
+        elif origin is not None:  # a program that is no browser sends none
             return self.refuse(request, 403, f"origin {origin} may not speak here")
         return super().render(request)
 
@@ -152,7 +156,6 @@ class HttpChat(Resource):
         # Before an unusual request, a browser asks whether it may send it.
         request.setHeader(b"access-control-allow-methods", b"GET, POST")
         request.setHeader(b"access-control-allow-headers", b"content-type")
-        request.setResponseCode(204)
         return b""
 
     def render_GET(self, request):
@@ -206,9 +209,9 @@ class HttpChat(Resource):
             message = self.getData(request.lastupdate)
             if message:
                 reply = self.__format_response(1, message.text, message.published_at)
+                self.delayed_requests.remove(request)
                 request.write(reply)
                 request.finish()
-                self.delayed_requests.remove(request)
 
     def refuse(self, request, code, why):
         log.warn("Refusing a request: {why}", why=why)
@@ -231,6 +234,6 @@ application = service.Application("chatserver")
 chat_service = strports.service(f"tcp:{PORT}:interface=127.0.0.1", Site(root))
 chat_service.setServiceParent(application)
 
-# Not strictly necessary: it finds what came by WebSocket meanwhile.
+# What comes by WebSocket wakes no request that waits; the sweep finds it.
 sweep = internet.TimerService(http_chat.throttle, http_chat.processDelayedRequests)
 sweep.setServiceParent(application)

@@ -23,7 +23,7 @@ from twisted_chat.resources import ChatResource, HttpChat
 
 PORT = os.environ.get("CHAT_PORT", "1025")
 DEFAULT_ORIGINS = "http://127.0.0.1:8000,http://localhost:8000"
-ORIGINS = os.environ.get("CHAT_ORIGINS", DEFAULT_ORIGINS).encode().split(b",")
+ORIGINS = (os.environ.get("CHAT_ORIGINS") or DEFAULT_ORIGINS).encode().split(b",")
 
 factory = ChatFactory(MessageStore())
 http_chat = HttpChat(factory, ORIGINS)
@@ -36,6 +36,6 @@ application = service.Application("chatserver")
 chat_service = strports.service(f"tcp:{PORT}:interface=127.0.0.1", Site(root))
 chat_service.setServiceParent(application)
 
-# Not strictly necessary: it finds what came by WebSocket meanwhile.
+# What comes by WebSocket wakes no request that waits; the sweep finds it.
 sweep = internet.TimerService(http_chat.throttle, http_chat.processDelayedRequests)
 sweep.setServiceParent(application)

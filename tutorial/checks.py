@@ -76,6 +76,10 @@ class Program:
             line = line[:67] + "..."
         return f"{line} (pid {self.pid})" if line else f"pid {self.pid}"
 
+    def is_below(self, root: Path) -> bool:
+        """Whether it runs in `root` or a folder in it, as far as can be seen."""
+        return bool(self.folder) and Path(self.folder).is_relative_to(root)
+
     def belongs_with(self, other: Program) -> bool:
         """Whether both were started together, so that one ends both."""
         if self.run or other.run:
@@ -231,8 +235,12 @@ class Port:
     other: int = 0  # one that is free
 
 
-def check_ports(ports: list[Port], servers: list[Program]) -> list[Finding]:
-    """Whether each port can be used. `servers` are the tutorial's that run."""
+def check_ports(ports: list[Port], servers: list[Program], root: Path) -> list[Finding]:
+    """Whether each port can be used. `servers` are the tutorial's that run.
+
+    The command that ends one is given only for what is surely the learner's own: in
+    the clone at `root`, or started by the runner.
+    """
     findings = []
     left = list(ports)
     while left:
@@ -247,13 +255,16 @@ def check_ports(ports: list[Port], servers: list[Program]) -> list[Finding]:
         left = [p for p in left if p not in both]
         numbers = " and ".join(str(p.number) for p in both)
         start = f"Ports {numbers} are" if len(both) > 1 else f"Port {numbers} is"
+        cure = f"or {take_another(both)}"
+        # The mark of a run can be read only where the run is one's own.
+        if port.holder.run or port.holder.is_below(root):
+            cure = f"or with `{end_command(sorted(pids))}`; {cure}"
         findings.append(
             Finding(
                 "problem",
                 f"{start} in use by a server of this tutorial that runs in "
                 f"{port.holder.folder or 'some folder'}: {port.holder.name}.",
-                "Stop it with Ctrl-C where you started it, or with "
-                f"`{end_command(sorted(pids))}`; or {take_another(both)}",
+                f"Stop it with Ctrl-C where you started it, {cure}",
             )
         )
     return findings
@@ -296,7 +307,7 @@ def check_leftovers(servers: list[Program], root: Path) -> list[Finding]:
     while left:
         kin = family(left[0], left)
         left = [one for one in left if one not in kin]
-        here = bool(kin[0].folder) and Path(kin[0].folder).is_relative_to(root)
+        here = kin[0].is_below(root)
         where = f" in {kin[0].folder}" if kin[0].folder else ""
         findings.append(
             Finding(
@@ -429,8 +440,11 @@ def running_servers() -> list[Program]:
     return [one for one in found if one.is_ours]
 
 
-def look_at_ports(ports: Ports, with_chat: bool = True) -> list[Finding]:
-    """Check the ports of this machine. Without a chat server only Django's."""
+def look_at_ports(ports: Ports, root: Path, with_chat: bool = True) -> list[Finding]:
+    """Check the ports of this machine. Without a chat server only Django's.
+
+    `root` is the clone, whose own servers may be ended.
+    """
     wanted = [Port("Django", "DJANGO_PORT", ports.django)]
     if with_chat:
         wanted.append(Port("the chat server", "CHAT_PORT", ports.chat))
@@ -444,7 +458,7 @@ def look_at_ports(ports: Ports, with_chat: bool = True) -> list[Finding]:
             holder = program(pid) if pid else None
             port = replace(port, error=error, holder=holder, other=other)
         found.append(port)
-    return check_ports(found, running_servers() if holders else [])
+    return check_ports(found, running_servers() if holders else [], root)
 
 
 def installed_version(name: str) -> str | None:

@@ -93,7 +93,7 @@ def run(stage: str | None):
     ports = read_ports()
     findings = [checks.check_stage(folder), *package_findings()]
     with_chat = (folder / "chatserver.py").is_file()
-    findings += checks.look_at_ports(ports, with_chat)
+    findings += checks.look_at_ports(ports, ROOT, with_chat)
     problems = [finding for finding in findings if finding.level == "problem"]
     if problems:
         raise click.ClickException(
@@ -135,7 +135,7 @@ def doctor():
         *package_findings(),
     ]
     try:
-        findings += checks.look_at_ports(Ports.read(os.environ))
+        findings += checks.look_at_ports(Ports.read(os.environ), ROOT)
     except ValueError as error:
         findings.append(Finding("problem", str(error)))
     findings += checks.check_leftovers(checks.running_servers(), ROOT)

@@ -15,6 +15,9 @@ from tutorial.stages import copy_stage
 # In a git hook these point at another repository.
 FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
 
+# A file may also be made of a part of another, as where one is split.
+MOVES = ["--find-renames", "--find-copies=40%", "--color-moved=dimmed-zebra"]
+
 
 class NoGit(Exception):
     """git is not there."""
@@ -60,7 +63,7 @@ def step_diff(old: Path, new: Path, *options: str) -> str:
     NoGit.
     """
     with _trees([old, new]) as (git, trees, environ):
-        words = [*git, "diff", "--no-color", "--find-renames", *options, *trees]
+        words = [*git, "diff", "--no-color", *MOVES, *options, *trees]
         done = subprocess.run(
             words, check=True, stdout=subprocess.PIPE, env=environ, encoding="utf-8"
         )
@@ -73,5 +76,5 @@ def show_step(old: Path, new: Path, *options: str) -> int:
     Returns git's exit code. Raises NoGit.
     """
     with _trees([old, new]) as (git, trees, environ):
-        words = [*git, "diff", "--find-renames", *options, *trees]
+        words = [*git, "diff", *MOVES, *options, *trees]
         return subprocess.run(words, env=environ).returncode

@@ -91,7 +91,7 @@ class LockStore(SortedStore):
 
 
 class UnsortedLockStore(UnsortedStore):
-    """The same lock with the unsorted loop: dict order and number order now agree."""
+    """The same lock, unsorted: the orders agree, as long as the clock only rises."""
 
     def __init__(self):
         super().__init__()
@@ -103,7 +103,7 @@ class UnsortedLockStore(UnsortedStore):
 
 
 class GilLockStore(SortedStore):
-    """2013, second thoughts: the same lock, but only where no GIL guards the dict."""
+    """What 2013 wished for: the same lock, but only where there is no GIL."""
 
     def __init__(self):
         super().__init__()
@@ -167,10 +167,9 @@ class RisingStore(SortedStore):
     def __init__(self):
         super().__init__()
         self.write_lock = threading.Lock()
-        self.last = 0.0
 
     def post(self, text):
         with self.write_lock:
-            stamp = max(time.time(), math.nextafter(self.last, math.inf))
+            newest = next(reversed(self.messages), 0.0)
+            stamp = max(time.time(), math.nextafter(newest, math.inf))
             self.messages[stamp] = text
-            self.last = stamp

@@ -57,7 +57,7 @@ class HttpChat(Resource):
         origin = request.getHeader(b"origin")
         if origin in self.origins:
             request.setHeader(b"access-control-allow-origin", origin)
-        elif origin is not None:
+        elif origin is not None:  # a program that is no browser sends none
             return self.refuse(request, 403, f"origin {origin} may not speak here")
         return super().render(request)
 
@@ -65,7 +65,6 @@ class HttpChat(Resource):
         # Before an unusual request, a browser asks whether it may send it.
         request.setHeader(b"access-control-allow-methods", b"GET, POST")
         request.setHeader(b"access-control-allow-headers", b"content-type")
-        request.setResponseCode(204)
         return b""
 
     def render_GET(self, request):

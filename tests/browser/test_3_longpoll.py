@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+import psutil
+import pytest
 from playwright.sync_api import expect
 
 SINCE_STAGE = 3
@@ -67,27 +71,48 @@ def test_the_polling_page_comes_back_when_the_server_does(window):
 
 def test_a_text_that_could_not_be_sent_stays_in_the_box(window):
     paul = join_by_polling(window())
+    held = []
     paul.page.route(
         "**/*",
         lambda route: (
-            route.abort() if route.request.method == "POST" else route.continue_()
+            held.append(route) if route.request.method == "POST" else route.continue_()
         ),
     )
-    paul.say("lost on the way")
+    paul.say("one")
+    paul.say("two")
+    paul.box.fill("three")
+    until_held(paul, held, 2)
+    for route in held:
+        route.abort()
+    for text in ("one", "two", "three"):
+        expect(paul.box, "no text is lost").to_have_value(re.compile(text))
     expect(paul.status, "the page says so").not_to_have_text(paul.joined)
-    expect(paul.box, "the text is not lost").to_have_value("lost on the way")
+    paul.page.unroute_all()
+    paul.say("again")
+    expect(paul.log).to_contain_text("again")
+    expect(paul.status, "all is well again, and it says so").to_have_text(paul.joined)
     paul.forgive("Failed to load resource")
 
 
-def test_an_error_is_not_answered_with_a_storm_of_requests(window):
+def until_held(window, held: list, count: int) -> None:
+    """Let the browser go on until so many requests are held."""
+    while len(held) < count:
+        window.page.evaluate("0")
+
+
+@pytest.mark.parametrize("greets", [False, True], ids=["all-fails", "only-greets"])
+def test_an_error_is_not_answered_with_a_storm_of_requests(window, greets):
     paul = window()
     asked = []
 
     def refuse(route):
         asked.append(route.request.url)
-        route.fulfill(
-            status=503, body="{}", headers={"Access-Control-Allow-Origin": "*"}
-        )
+        allowed = {"Access-Control-Allow-Origin": "*"}
+        greeting = {"status": 1, "timestamp": 0.0, "data": "connected..."}
+        if greets and "lastupdate=-1" in asked[-1]:
+            route.fulfill(json=greeting, headers=allowed)
+        else:
+            route.fulfill(status=503, body="{}", headers=allowed)
 
     paul.page.route("**/?lastupdate=*", refuse)
     paul.page.clock.install()
@@ -95,8 +120,33 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(window):
     for _ in range(60):
         paul.page.clock.run_for(1000)
         paul.page.evaluate("fetch('/static/chat.css').then(() => 0)")  # one round trip
-    assert 2 < len(asked) < 15, (
+    assert 2 < len(asked) < 25, (
         f"In a minute of errors the page asked {len(asked)} times. "
         "It should try again, and wait longer after each error."
     )
+    paul.forgive("Failed to load resource")
+
+
+def test_a_quiet_room_is_no_error_and_a_server_that_hangs_is_one(window):
+    paul = window()
+    # Half a second stands for the seconds that the page waits for an answer.
+    paul.page.add_init_script(
+        "const timeout = AbortSignal.timeout; AbortSignal.timeout = () => timeout(500)"
+    )
+    join_by_polling(paul)
+    for _ in range(3):  # as two of them run out of time
+        with paul.page.expect_request(re.compile("lastupdate=[0-9]"), timeout=5_000):
+            pass
+    greetings = paul.log.get_by_text("connected...")
+    expect(greetings, "a quiet room is no error to connect anew for").to_have_count(1)
+    expect(paul.status, "a quiet room is no error").to_have_text(paul.joined)
+    server = psutil.Process(paul.chat.twisted.process.pid)
+    server.suspend()
+    try:
+        expect(paul.status, "the page notices a server that hangs").not_to_have_text(
+            paul.joined
+        )
+    finally:
+        server.resume()
+    expect(paul.status, "it comes back").to_have_text(paul.joined, timeout=8_000)
     paul.forgive("Failed to load resource")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from bs4 import BeautifulSoup
 
 from tests.support.clients import Client
-from tests.support.polling import Request, ask, newcomer, post, settle
+from tests.support.polling import SECONDS, Request, ask, newcomer, post, settle
 
 SINCE_STAGE = 3
 LIMIT = 4096  # characters in one message, as the wire format says
@@ -204,6 +206,39 @@ def test_a_preflight_is_answered(chat):
         "A browser asks by OPTIONS whether its page may POST. The server should say "
         f"yes in Access-Control-Allow-Methods. It said {answer.status}, {methods!r}."
     )
+
+
+def test_other_methods_are_refused(chat):
+    with socket.create_connection(("127.0.0.1", chat.chat_port), SECONDS) as raw:
+        raw.sendall(b"PUT / HTTP/1.1\r\nHost: chat\r\nContent-Length: 0\r\n\r\n")
+        status = int(raw.recv(65536).split()[1])
+    assert status in (405, 501), (
+        f"PUT / should be refused (405 or 501). The answer was {status}."
+    )
+
+
+def test_a_post_behind_a_parked_poll_on_one_connection_is_heard(chat):
+    paul = newcomer(chat, "Paul")
+    poll = f"GET /?lastupdate={paul.lastupdate!r} HTTP/1.1\r\nHost: chat\r\n\r\n"
+    form = "new_message=from+behind"
+    behind = (
+        "POST / HTTP/1.1\r\nHost: chat\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(form)}\r\nConnection: close\r\n\r\n{form}"
+    )
+    with socket.create_connection(("127.0.0.1", chat.chat_port), SECONDS) as raw:
+        raw.sendall((poll + behind).encode())
+        settle(chat)
+        answer = post(chat, "from another connection")
+        assert answer.status == 200, (
+            "Somebody posts while a poll is parked, with another POST waiting behind "
+            f"it on the same connection. The answer was {answer.status}."
+        )
+        came = b""
+        while data := raw.recv(65536):
+            came += data
+    assert came.count(b"200 OK") == 2, f"Both should be answered. It came {came!r}."
+    paul.hears("from another connection", "from behind", because="both were posted")
 
 
 def test_nothing_is_wrapped_in_a_callback(chat):

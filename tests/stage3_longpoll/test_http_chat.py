@@ -88,6 +88,7 @@ def test_sockets_hear_posts(whole):
 
 def test_the_sweep_looks_every_throttle_seconds(whole, classes):
     clock, looks = Clock(), []
+    assert classes.sweep.call[0] == classes.http_chat.processDelayedRequests
     classes.sweep.clock = clock
     classes.sweep.call = (lambda: looks.append(clock.seconds()), (), {})
     classes.sweep.startService()
@@ -95,6 +96,17 @@ def test_the_sweep_looks_every_throttle_seconds(whole, classes):
         clock.advance(classes.HttpChat.throttle)
     classes.sweep.stopService()
     assert looks == [0.0, 1.0, 2.0]
+
+
+def test_who_posts_while_another_is_being_answered_is_heard(http_chat):
+    at = cursor(http_chat)
+    first, second = get(http_chat, at), get(http_chat, at)
+    # As when a POST waits behind a poll on the same connection.
+    first.notifyFinish().addCallback(lambda _: post(http_chat, "two") and None)
+    post(http_chat, "one")
+    http_chat.processDelayedRequests()
+    assert (first.reply["data"], second.reply["data"]) == ("one", "one")
+    assert get(http_chat, first.reply["timestamp"]).reply["data"] == "two"
 
 
 @pytest.mark.parametrize(

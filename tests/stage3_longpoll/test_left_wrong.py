@@ -11,7 +11,9 @@ import pytest
 
 from tests.support.polling import heard_under_clock
 from tests.support.scenarios import (
+    hears_after_a_future_cursor,
     kept_in_memory,
+    looks_of_one_poll,
     messages_in_one_answer,
     woken_by_a_socket,
     woken_by_one_post,
@@ -44,6 +46,16 @@ def test_a_socket_reaches_parked_requests_at_the_next_sweep(whole):
 @pytest.mark.stages(3, 5)
 def test_an_answer_holds_one_message(whole):
     assert messages_in_one_answer(whole, stored=3) == 1
+
+
+@pytest.mark.stages(3, 4)
+def test_a_poll_looks_at_the_whole_history(whole):
+    assert looks_of_one_poll(whole, history=500) == 500
+
+
+@pytest.mark.stages(3, 5)
+def test_a_cursor_from_the_future_hears_nothing(whole):
+    assert not hears_after_a_future_cursor(whole)
 
 
 @pytest.mark.stages(3, 5)

@@ -11,7 +11,7 @@ import pytest_twisted
 from twisted.internet import reactor, threads
 
 from tests.support.requests import get
-from tests.support.scenarios import share_clients, woken_by_one_post
+from tests.support.scenarios import looks_of_one_poll, share_clients, woken_by_one_post
 from tests.support.transport import join, sent
 
 SINCE_STAGE = 5
@@ -19,6 +19,10 @@ SINCE_STAGE = 5
 
 def test_one_post_wakes_all_eight(whole):
     assert woken_by_one_post(whole, parked=8) == 8
+
+
+def test_a_poll_finds_its_place_without_looking_at_the_history(whole):
+    assert looks_of_one_poll(whole, history=500) <= 10  # 2 ** 9 > 500
 
 
 def test_a_second_factory_has_clients_of_its_own(classes):

@@ -141,9 +141,10 @@ def newcomer(chat, name: str) -> Poller:
     """
     __tracebackhide__ = True
     reply = post(chat, f"{name} is new here").reply
-    assert isinstance(reply.get("timestamp"), float), (
-        "A POST should be answered with the timestamp of its message, a number with a "
-        f"fraction. The answer was {reply}."
+    timestamp = reply.get("timestamp")
+    assert isinstance(timestamp, int | float) and not isinstance(timestamp, bool), (
+        "A POST should be answered with the timestamp of its message, a number. The "
+        f"answer was {reply}."
     )
     return Poller(chat, name, reply["timestamp"])
 

@@ -42,3 +42,46 @@ def share_clients(classes) -> bool:
     first, second = classes.build([]).factory, classes.build([]).factory
     ann = join(first)
     return ann in second.clients
+
+
+class _Watched:
+    """Counts which of its messages are looked at."""
+
+    looks = 0
+
+    def __iter__(self):
+        for key in super().__iter__():
+            self.looks += 1
+            yield key
+
+    def __getitem__(self, key):
+        self.looks += 1
+        return super().__getitem__(key)
+
+
+class _WatchedDict(_Watched, dict):
+    pass
+
+
+class _WatchedList(_Watched, list):
+    pass
+
+
+def looks_of_one_poll(whole, history: int) -> int:
+    """How many messages the server looks at for a poll that waits for the next one."""
+    for number in range(history):
+        newest = post(whole.http_chat, f"message {number}").reply["timestamp"]
+    kept = whole.factory.messages
+    if isinstance(kept, dict):
+        watched = whole.http_chat.messages = _WatchedDict(kept)
+    else:
+        watched = kept.messages = _WatchedList(kept.messages)
+    assert get(whole.http_chat, newest).reply is None
+    return watched.looks
+
+
+def hears_after_a_future_cursor(whole) -> bool:
+    """Does a client whose cursor is later than the clock hear the next message?"""
+    parked = get(whole.http_chat, 1e12)
+    post(whole.http_chat, "news")
+    return parked.reply is not None

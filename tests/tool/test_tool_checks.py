@@ -100,6 +100,7 @@ def test_a_free_port_and_one_that_others_hold():
             Port("the chat server", "CHAT_PORT", 1025),
         ],
         [],
+        Path("/clone"),
     )
     assert [one.level for one in found] == ["problem", "ok"]
     assert "Port 8000, for Django, is in use by httpd -D (pid 7)." in str(found[0])
@@ -114,6 +115,7 @@ def test_a_holder_that_is_secret_and_a_port_that_is_forbidden():
             Port("the chat server", "CHAT_PORT", 80, denied, None, 1024),
         ],
         [],
+        Path("/clone"),
     )
     assert "8000" in secret.cure
     assert "another user" in secret.says
@@ -143,10 +145,17 @@ def test_only_the_servers_of_one_run_are_named(tmp_path):
             Port("the chat server", "CHAT_PORT", 1025, BUSY, second[1], 1026),
         ],
         servers,
+        tmp_path,
     )
     assert both.says.startswith("Ports 8000 and 1025 are in use by a server of this")
     assert "`kill 3 4`" in both.cure
     assert "DJANGO_PORT=8001 CHAT_PORT=1026" in both.cure
+    (elsewhere,) = checks.check_ports(
+        [Port("the chat server", "CHAT_PORT", 1025, BUSY, fourth[0], 1026)],
+        servers,
+        tmp_path,
+    )
+    assert "kill" not in elsewhere.cure
 
 
 def test_another_django_project_is_not_ours(tmp_path):

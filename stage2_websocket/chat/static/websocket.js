@@ -1,4 +1,4 @@
-import { connected, disconnected, onSend, show } from "./room.js";
+import { connected, disconnected, onSend, settled, show } from "./room.js";
 
 const url = JSON.parse(document.getElementById("chat-url").textContent);
 
@@ -7,7 +7,10 @@ let socket;
 function connect() {
   socket = new WebSocket(url);
   socket.addEventListener("open", connected);
-  socket.addEventListener("message", (event) => show(event.data));
+  socket.addEventListener("message", (event) => {
+    settled();
+    show(event.data);
+  });
   socket.addEventListener("close", () => disconnected(connect));
 }
 

@@ -1,55 +1,72 @@
-import { connected, disconnected, giveBack, onSend, show } from "./room.js";
+import {
+  connected,
+  disconnected,
+  giveBack,
+  onSend,
+  settled,
+  show,
+} from "./room.js";
 
 const url = JSON.parse(document.getElementById("chat-url").textContent);
 const LONGEST_POLL = 25000; // milliseconds: many a proxy gives up after 30 seconds
+const LONGEST_ANSWER = 10000; // to what the server answers at once
 
 let lastupdate = -1;
 
-async function ask(cursor) {
-  const response = await fetch(`${url}?lastupdate=${cursor}`, {
-    signal: AbortSignal.timeout(LONGEST_POLL),
-  });
+async function fetchJson(address, options) {
+  const response = await fetch(address, options);
   if (!response.ok) {
     throw new Error(`The chat server says ${response.status}.`);
   }
   return response.json();
 }
 
+function ask(cursor, signal) {
+  return fetchJson(`${url}?lastupdate=${cursor}`, { signal });
+}
+
+function greet() {
+  return ask(-1, AbortSignal.timeout(LONGEST_ANSWER));
+}
+
 async function next() {
+  const signal = AbortSignal.timeout(LONGEST_POLL);
   try {
-    const reply = await ask(lastupdate);
+    const reply = await ask(lastupdate, signal);
     show(reply.data);
     lastupdate = reply.timestamp;
   } catch (error) {
-    // A poll that ran out of time has only nothing to say.
-    if (error.name !== "TimeoutError") {
+    if (!signal.aborted) {
       throw error;
     }
+    // Is the room quiet, or does the server hang?
+    await greet();
   }
 }
 
 async function poll() {
   try {
-    const greeting = await ask(-1); // which the server answers at once
+    const greeting = await greet();
     show(greeting.data);
     lastupdate = Math.max(lastupdate, greeting.timestamp);
-    connected();
     for (;;) {
+      connected();
       await next();
+      settled();
     }
-  } catch {
+  } catch (error) {
+    console.info(error);
     disconnected(poll);
   }
 }
 
 async function post(text) {
+  const body = new URLSearchParams({ new_message: text });
+  const signal = AbortSignal.timeout(LONGEST_ANSWER);
   try {
-    const body = new URLSearchParams({ new_message: text });
-    const response = await fetch(url, { method: "POST", body });
-    if (!response.ok) {
-      throw new Error(`The chat server says ${response.status}.`);
-    }
-  } catch {
+    await fetchJson(url, { method: "POST", body, signal });
+  } catch (error) {
+    console.info(error);
     giveBack(text);
   }
 }

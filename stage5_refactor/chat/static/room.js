@@ -20,9 +20,14 @@ export function show(text) {
 }
 
 export function connected() {
-  wait = FIRST_WAIT;
   status.textContent = "Connected.";
   button.disabled = false;
+}
+
+// To be called when a connection has proved good. One that opens and breaks at once
+// has not, and the waits go on growing.
+export function settled() {
+  wait = FIRST_WAIT;
 }
 
 export function disconnected(tryAgain) {
@@ -51,8 +56,8 @@ export function onSend(send) {
 }
 
 export function giveBack(text) {
-  status.textContent = "That was not sent.";
-  input.value ||= text;
+  status.textContent = "That may not have been sent.";
+  input.value = input.value ? `${text} ${input.value}` : text;
 }
 
 input.addEventListener("keydown", (event) => {

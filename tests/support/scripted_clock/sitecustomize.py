@@ -2,7 +2,7 @@
 
 While the file named by SCRIPTED_CLOCK exists, `time.time()` returns the number in it
 to callers whose file is below the current directory. Twisted and the standard library
-keep the real clock: timers have to go on.
+keep the real clock: timers have to go on. So does `datetime`, which asks the system.
 """
 
 import os
@@ -12,21 +12,29 @@ from pathlib import Path
 
 _folder = str(Path.cwd()) + os.sep
 _file = Path(os.environ["SCRIPTED_CLOCK"])
-_real = time.time
+_real, _real_ns = time.time, time.time_ns
 
 
-def _is_theirs(frame):
+def _scripted(frame):
+    """The reading for a caller in `frame`, None for the real clock."""
     # twistd -y compiles chatserver.py under its bare name.
-    return str(Path(frame.f_code.co_filename).absolute()).startswith(_folder)
-
-
-def _scripted():
-    if _is_theirs(sys._getframe(1)):
+    file = Path(frame.f_code.co_filename).absolute()
+    if str(file).startswith(_folder):
         try:
             return float(_file.read_text())
         except FileNotFoundError:
             pass
-    return _real()
+    return None
 
 
-time.time = _scripted
+def _time():
+    reading = _scripted(sys._getframe(1))
+    return _real() if reading is None else reading
+
+
+def _time_ns():
+    reading = _scripted(sys._getframe(1))
+    return _real_ns() if reading is None else int(reading * 1_000_000_000)
+
+
+time.time, time.time_ns = _time, _time_ns
