@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.reactor import clean_reactor
 from tests.support.requests import ORIGIN
-from tests.support.servers import Target, start_chat
+from tests.support.servers import Chat, Target
 from tests.support.whitebox import chat_classes
 from tutorial.stages import find_stage, load_stages
 
@@ -103,11 +103,9 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session")
 def chat(request, tmp_path_factory):
     """The folder under test, copied and running."""
-    target = request.param
-    workspace = tmp_path_factory.mktemp(target.stage.id)
-    chat = start_chat(target, workspace)
-    yield chat
-    chat.stack.close()
+    workspace = tmp_path_factory.mktemp(request.param.stage.id)
+    with Chat(request.param, workspace) as chat:
+        yield chat
 
 
 @pytest.fixture

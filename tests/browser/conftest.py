@@ -59,6 +59,7 @@ class Window:
     """
 
     def __init__(self, chat, context):
+        assert chat.django  # It serves the pages.
         self.page = context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -106,8 +106,9 @@ def test_the_page_comes_back_when_the_server_does(window):
 def test_the_focus_is_not_lost_with_the_connection(window):
     ann = window().join()
     ann.page.get_by_role("button").focus()
-    ann.chat.restart()
+    ann.chat.twisted.stop()
     expect(ann.status).not_to_have_text(ann.joined)
+    ann.chat.twisted.start(ann.chat.chat_port)
     focused = ann.page.evaluate("document.activeElement.tagName")
     assert focused != "BODY", (
         "The button had the focus when the connection was lost. A disabled button "

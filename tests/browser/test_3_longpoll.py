@@ -28,8 +28,9 @@ def test_a_socket_and_a_poller_talk_to_each_other(window):
 
 def test_a_poller_that_comes_late_sees_all_that_was_said(window):
     ann = window().join()
-    ann.chat.restart()
+    ann.chat.twisted.stop()
     expect(ann.status).not_to_have_text(ann.joined)
+    ann.chat.twisted.start(ann.chat.chat_port)
     expect(ann.status).to_have_text(ann.joined, timeout=8_000)
     for text in ("one", "two", "three"):
         ann.say(text)

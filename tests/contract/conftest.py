@@ -8,10 +8,9 @@ import pytest
 @pytest.fixture(autouse=True)
 def _no_traceback(chat):
     """Whatever a client does, no server may answer it with a traceback in its log."""
-    servers = [server for server in (chat.django, chat.twisted) if server]
-    before = [len(server.output()) for server in servers]
+    before = [len(server.output()) for server in chat.servers]
     yield
-    for server, start in zip(servers, before, strict=True):
+    for server, start in zip(chat.servers, before, strict=True):
         new = server.output()[start:]
         assert "Traceback" not in new, (
             f"{server.name} logged a traceback during this test:\n{new}"

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import psutil
@@ -154,19 +154,60 @@ class Clock:
         self.file.unlink(missing_ok=True)
 
 
-@dataclass
 class Chat:
-    """A running copy of a target: Django, and Twisted from stage 2 on."""
+    """A running copy of a target: Twisted from stage 2 on, and Django when needed.
 
-    target: Target
-    folder: Path
-    django_port: int
-    chat_port: int
-    env: dict
-    django: Server
-    twisted: Server | None
-    clock: Clock
-    stack: ExitStack = field(repr=False)
+    The folder itself is never written to, and its database is never opened: `folder`
+    is a copy in `workspace`. Use it in a `with` block. Raises AssertionError where a
+    server does not start.
+    """
+
+    def __init__(self, target: Target, workspace: Path):
+        self.target = target
+        self.folder = copy_stage(target.folder, workspace / "copy")
+        self.django_port, self.chat_port = free_port(), free_port()
+        self.clock = Clock(workspace / "clock")
+        self.env = {
+            **os.environ,
+            "CHAT_PORT": str(self.chat_port),
+            "CHAT_ORIGINS": self.origin,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.env.pop("DJANGO_SETTINGS_MODULE", None)
+        runserver = [sys.executable, "manage.py", "runserver", "--noreload"]
+        self._django = Server(
+            "Django (manage.py runserver)",
+            [*runserver, f"127.0.0.1:{self.django_port}"],
+            self.folder,
+            self.env,
+            workspace / "django.log",
+        )
+        script = {"PYTHONPATH": str(SCRIPTED), "SCRIPTED_CLOCK": str(self.clock.file)}
+        self.twisted = Server(
+            "Twisted (twistd -n -y chatserver.py)",
+            [twistd(), "-n", "--pidfile=", "-y", "chatserver.py"],
+            self.folder,
+            self.env | script,
+            workspace / "twisted.log",
+        )
+        self.servers = [self._django, self.twisted]
+
+    def __enter__(self) -> Chat:
+        if self.target.stage.number >= 2:
+            self.twisted.start(self.chat_port)
+        return self
+
+    def __exit__(self, *exc) -> None:
+        for server in self.servers:
+            server.stop()
+
+    @cached_property
+    def django(self) -> Server:
+        """Django, with its database; started when first asked for."""
+        self.manage("migrate", "--verbosity", "0")
+        self._django.start(self.django_port)
+        return self._django
 
     @property
     def origin(self) -> str:
@@ -190,6 +231,7 @@ class Chat:
 
     def get(self, path: str) -> http.client.HTTPResponse:
         """GET `path` from Django, without following redirects; the body is read."""
+        assert self.django
         connection = http.client.HTTPConnection(
             "127.0.0.1", self.django_port, timeout=5
         )
@@ -202,34 +244,27 @@ class Chat:
             connection.close()
 
     def manage(self, *words: str) -> str:
-        """Run `manage.py` in the copy; returns its output.
+        """Run `python manage.py *words` in the copy; returns its output.
 
         Raises AssertionError, with the output, if it fails.
         """
-        return manage(self.folder, self.env, *words)
+        result = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        output = result.stdout + result.stderr
+        assert result.returncode == 0, f"manage.py {' '.join(words)} failed:\n{output}"
+        return output
 
     def shell(self, code: str) -> str:
         """Run `code` in the Django shell of the copy; returns what it printed."""
+        assert self.django
         return self.manage("shell", "--verbosity", "0", "--command", code)
-
-
-def manage(folder: Path, env: dict, *words: str) -> str:
-    """Run `python manage.py *words` in `folder`; returns its output.
-
-    Raises AssertionError, with the output, if it fails.
-    """
-    result = subprocess.run(
-        [sys.executable, "manage.py", *words],
-        cwd=folder,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    output = result.stdout + result.stderr
-    assert result.returncode == 0, f"manage.py {' '.join(words)} failed:\n{output}"
-    return output
 
 
 def twistd() -> str:
@@ -240,58 +275,3 @@ def twistd() -> str:
     """
     name = "twistd.exe" if os.name == "nt" else "twistd"
     return str(Path(sys.executable).with_name(name))
-
-
-def start_chat(target: Target, workspace: Path) -> Chat:
-    """Copy the target into `workspace` and start it there on free ports.
-
-    The folder itself is never written to, and its database is never opened.
-    End it with `chat.stack.close()`. Raises AssertionError if it does not start.
-    """
-    folder = copy_stage(target.folder, workspace / "copy")
-    django_port, chat_port = free_port(), free_port()
-    env = {
-        **os.environ,
-        "CHAT_PORT": str(chat_port),
-        "CHAT_ORIGINS": f"http://127.0.0.1:{django_port}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
-    env.pop("DJANGO_SETTINGS_MODULE", None)
-    clock = Clock(workspace / "clock")
-    manage(folder, env, "migrate", "--verbosity", "0")
-    with ExitStack() as stack:
-        django = Server(
-            "Django (manage.py runserver)",
-            [
-                *[sys.executable, "manage.py", "runserver", "--noreload"],
-                f"127.0.0.1:{django_port}",
-            ],
-            folder,
-            env,
-            workspace / "django.log",
-        )
-        stack.callback(django.stop)
-        django.start(django_port)
-        twisted = None
-        if target.stage.number >= 2:
-            twisted = Server(
-                "Twisted (twistd -n -y chatserver.py)",
-                [twistd(), "-n", "--pidfile=", "-y", "chatserver.py"],
-                folder,
-                env | {"PYTHONPATH": str(SCRIPTED), "SCRIPTED_CLOCK": str(clock.file)},
-                workspace / "twisted.log",
-            )
-            stack.callback(twisted.stop)
-            twisted.start(chat_port)
-        return Chat(
-            target,
-            folder,
-            django_port,
-            chat_port,
-            env,
-            django,
-            twisted,
-            clock,
-            stack.pop_all(),
-        )
