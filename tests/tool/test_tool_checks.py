@@ -208,7 +208,8 @@ def test_doctor_and_run_name_what_a_killed_runner_left(
     assert f"Ports {django} and {chat} are in use by a server" in errors
     assert f"with `{command}`" in errors
 
-    subprocess.run(command, shell=True, check=True)
+    # One that ends with another may be gone when its turn comes, and kill says so.
+    subprocess.run(command, shell=True, check=False, stderr=subprocess.DEVNULL)
     until(lambda: not run.family(), "the end of what was left")
 
 
