@@ -2,39 +2,18 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from pathlib import Path
 
 import psutil
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+from tests.support.servers import free_port, wait_until
+from tutorial.stages import ROOT
 
 PATIENCE = 30  # seconds until a test gives up
-
-
-def wait_until(fact, what):
-    """Wait for `fact()` to be true, and return what it returned."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := fact():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"After {PATIENCE} s: not {what}")
-
-
-def pick_ports():
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
 
 
 def environment_for(django, chat, **more):
@@ -84,7 +63,7 @@ class Tool:
             assert not ended, f"It ended without {text!r}:\n{self.output}"
             return False
 
-        wait_until(found, f"{text!r} in:\n{self.output}")
+        wait_until(found, lambda: f"{text!r} in:\n{self.output}", PATIENCE)
 
     def end(self):
         """Wait for its end. Returns the exit code."""
@@ -125,12 +104,6 @@ class Tool:
 
 # Fixtures, so that no test has to import a module whose name others may have, too.
 @pytest.fixture
-def until():
-    """Wait for a fact."""
-    return wait_until
-
-
-@pytest.fixture
 def environment():
     """Make the environment of a tool on these ports."""
     return environment_for
@@ -153,7 +126,7 @@ def tool():
 @pytest.fixture
 def ports():
     """Two free ports, for Django and for the chat server."""
-    return pick_ports()
+    return free_port(), free_port()
 
 
 @pytest.fixture(scope="session")
@@ -173,7 +146,7 @@ def answer():
         done = subprocess.run(
             [*python, *map(str, words)],
             cwd=cwd,
-            env=env or environment_for(*pick_ports()),
+            env=env or environment_for(free_port(), free_port()),
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.servers import wait_until
 from tutorial import checks
 from tutorial.checks import Port, Ports, Program
 
@@ -183,7 +184,7 @@ def test_notes_are_no_problems(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as Unix does")
 def test_doctor_and_run_name_what_a_killed_runner_left(
-    tool, answer, ports, chat_folder, environment, until
+    tool, answer, ports, chat_folder, environment
 ):
     django, chat = ports
     run = tool("run", chat_folder, django=django, chat=chat)
@@ -210,7 +211,7 @@ def test_doctor_and_run_name_what_a_killed_runner_left(
 
     # One that ends with another may be gone when its turn comes, and kill says so.
     subprocess.run(command, shell=True, check=False, stderr=subprocess.DEVNULL)
-    until(lambda: not run.family(), "the end of what was left")
+    wait_until(lambda: not run.family(), lambda: "the end of what was left", 30)
 
 
 def test_run_names_the_program_that_has_the_port(

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from tests.support.servers import wait_until
 from tutorial import runner
 from tutorial.checks import Ports
 
@@ -23,9 +24,11 @@ def answers(port):
 
 
 @pytest.fixture
-def assert_nothing_left(until, ports):
+def assert_nothing_left(ports):
     def check(run):
-        until(lambda: not run.family(), "the end of all that it started")
+        wait_until(
+            lambda: not run.family(), lambda: "the end of all that it started", 30
+        )
         assert not any(answers(port) for port in ports)
 
     return check
@@ -86,13 +89,13 @@ def test_a_closed_terminal_ends_all(
     ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
 def test_a_signal_while_the_servers_start_ends_all(
-    tool, ports, chat_folder, interrupt, until, assert_nothing_left, signum, code
+    tool, ports, chat_folder, interrupt, assert_nothing_left, signum, code
 ):
     django, chat = ports
     run = tool("run", chat_folder, django=django, chat=chat)
     run.wait_for("starting the servers")
     # With a reporter there, honcho's loop runs, and no server has a pid yet.
-    until(lambda: run.find("spawn_main"), "a reporter of honcho")
+    wait_until(lambda: run.find("spawn_main"), lambda: "a reporter of honcho", 30)
     interrupt(run, signum)
     assert run.end() == code
     assert_nothing_left(run)
