@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,11 +31,13 @@ class Target:
     folder: Path
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """Different TCP ports of 127.0.0.1 that nobody listens on at this moment."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def wait_until(
@@ -165,7 +168,7 @@ class Chat:
     def __init__(self, target: Target, workspace: Path):
         self.target = target
         self.folder = copy_stage(target.folder, workspace / "copy")
-        self.django_port, self.chat_port = free_port(), free_port()
+        self.django_port, self.chat_port = free_ports(2)
         self.clock = Clock(workspace / "clock")
         self.env = {
             **os.environ,

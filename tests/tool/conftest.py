@@ -10,7 +10,7 @@ import uuid
 import psutil
 import pytest
 
-from tests.support.servers import free_port, wait_until
+from tests.support.servers import free_ports, wait_until
 from tutorial.stages import ROOT
 
 PATIENCE = 30  # seconds until a test gives up
@@ -126,7 +126,7 @@ def tool():
 @pytest.fixture
 def ports():
     """Two free ports, for Django and for the chat server."""
-    return free_port(), free_port()
+    return free_ports(2)
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +146,7 @@ def answer():
         done = subprocess.run(
             [*python, *map(str, words)],
             cwd=cwd,
-            env=env or environment_for(free_port(), free_port()),
+            env=env or environment_for(*free_ports(2)),
             capture_output=True,
             text=True,
             timeout=PATIENCE,
