@@ -44,5 +44,5 @@ lint: ## check the style of the code
 	$(VENV_PYTHON) -m ruff format --check
 
 clean: ## remove .venv and caches; your databases stay
-	rm -rf .venv .hypothesis .pytest_cache .ruff_cache
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .venv .hypothesis .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -97,6 +97,8 @@ def pytest_collection_modifyitems(config, items):
             wanted = False
         (keep if wanted else drop).append(item)
     config.hook.pytest_deselected(items=drop)
+    # First what says most plainly what is wrong; a page shows only that it is.
+    keep.sort(key=lambda item: item.path.parent.name == "browser")
     items[:] = keep
 
 

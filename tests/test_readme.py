@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_contract_judges_a_folder_elsewhere(tmp_path):
-    [line] = re.findall(r"^\.venv/bin/python (-m pytest --stage.*)$", README, re.M)
+    [line] = re.findall(r"^\.venv/bin/python (-m pytest -x .*)$", README, re.M)
     folder = find_stage("stage2_websocket").copy_to(tmp_path / "mychat")
     words = line.replace("~/mychat", str(folder)).split()
     result = subprocess.run(

@@ -25,6 +25,7 @@ from tutorial.bootstrap import too_old
 from tutorial.environment import python_of
 
 WINDOWS = sys.platform == "win32"
+USUAL_PORTS = {"DJANGO_PORT": 8000, "CHAT_PORT": 1025}
 MARK = "TUTORIAL_RUN"  # a variable in the environment of each server of a run
 
 
@@ -102,8 +103,8 @@ class Ports:
         Raises ValueError, with a sentence, for what is no port or is there twice.
         """
         found = []
-        for name, usual in (("DJANGO_PORT", "8000"), ("CHAT_PORT", "1025")):
-            text = environ.get(name) or usual
+        for name, usual in USUAL_PORTS.items():
+            text = environ.get(name) or str(usual)
             if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
                 raise ValueError(
                     f"{name} is {text!r}, which is no port. Set it to a number from "
@@ -246,7 +247,7 @@ def check_ports(ports: list[Port], servers: list[Program], root: Path) -> list[F
     while left:
         port = left.pop(0)
         if port.holder is None or not port.holder.is_ours:
-            findings.append(check_port(port))
+            findings.append(check_port(port, ports))
             continue
         # One forgotten server usually has both ports: that is one thing to say.
         kin = family(port.holder, servers)
@@ -255,7 +256,7 @@ def check_ports(ports: list[Port], servers: list[Program], root: Path) -> list[F
         left = [p for p in left if p not in both]
         numbers = " and ".join(str(p.number) for p in both)
         start = f"Ports {numbers} are" if len(both) > 1 else f"Port {numbers} is"
-        cure = f"or {take_another(both)}"
+        cure = f"or {take_another(both, ports)}"
         # The mark of a run can be read only where the run is one's own.
         if port.holder.run or port.holder.is_below(root):
             cure = f"or with `{end_command(sorted(pids))}`; {cure}"
@@ -270,10 +271,13 @@ def check_ports(ports: list[Port], servers: list[Program], root: Path) -> list[F
     return findings
 
 
-def check_port(port: Port) -> Finding:
-    """Whether a port can be used that no server of the tutorial has."""
+def check_port(port: Port, ports: list[Port]) -> Finding:
+    """Whether a port can be used that no server of the tutorial has.
+
+    `ports` are all that are wanted.
+    """
     wanted = f"Port {port.number}, for {port.server},"
-    another = take_another([port])
+    another = take_another([port], ports)
     if port.error is None:
         return Finding("ok", f"Port {port.number} is free for {port.server}.")
     if port.error.errno == errno.EACCES:
@@ -292,9 +296,16 @@ def check_port(port: Port) -> Finding:
     return Finding("problem", says, f"End that program, or {another}")
 
 
-def take_another(ports: list[Port], windows: bool = WINDOWS) -> str:
-    """The advice to take other ports than these."""
-    words = [f"{port.variable}={port.other}" for port in ports]
+def take_another(taken: list[Port], ports: list[Port], windows: bool = WINDOWS) -> str:
+    """The advice to take other ports than those `taken`.
+
+    Of `ports`, all that are wanted, the others stay as they were chosen.
+    """
+    words = [
+        f"{port.variable}={port.other if port in taken else port.number}"
+        for port in ports
+        if port in taken or port.number != USUAL_PORTS[port.variable]
+    ]
     if windows:
         return f"take another: set {'& set '.join(words)}, then start again"
     return f"take another: {' '.join(words)} make run"

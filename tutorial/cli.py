@@ -52,6 +52,8 @@ def choose(name: str | None) -> tuple[Path, str]:
         except LookupError as error:
             if path.is_dir():
                 return path.resolve(), path.resolve().name
+            if len(path.parts) > 1:
+                raise click.ClickException(f"There is no folder {path}.") from error
             raise click.ClickException(
                 f"{error} You can also give the path of a folder of your own."
             ) from error
@@ -117,7 +119,12 @@ def run(stage: str | None):
     address = f"Open http://127.0.0.1:{ports.django}/"
     if sys.stdout.isatty():
         address = click.style(address, bold=True, fg="green")
-    ready = f"\n    {address}\n    Press Ctrl-C to stop.\n"
+    hint = (
+        "After a change in chatserver.py, stop and start again; Django notices its own."
+        if with_chat
+        else "There is no chat server yet, so nothing can be sent."
+    )
+    ready = f"\n    {address}\n    {hint}\n    Press Ctrl-C to stop.\n"
     code, complaint = runner.run_servers(folder, ports, environ, ready)
     with suppress(OSError):  # the terminal may be gone
         click.echo(f"\nError: {complaint}" if complaint else "\nStopped.", err=True)
@@ -177,7 +184,8 @@ def diff(old: str, new: str, stat: bool):
     first, second = known_stage(old), known_stage(new)
     if first == second:
         raise click.ClickException(f"Both are {first.id}. Give two stages: diff 1 2")
-    options = ["--stat"] if stat else ["--stat", "--patch"]
+    # Of a file that is gone, its name says enough.
+    options = ["--stat"] if stat else ["--stat", "--patch", "--irreversible-delete"]
     try:
         sys.exit(show_step(first.folder, second.folder, *options))
     except NoGit as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -77,4 +78,6 @@ def show_step(old: Path, new: Path, *options: str) -> int:
     """
     with _trees([old, new]) as (git, trees, environ):
         words = [*git, "diff", *MOVES, *options, *trees]
-        return subprocess.run(words, env=environ).returncode
+        code = subprocess.run(words, env=environ).returncode
+    # Who leaves the pager early closes the pipe that git writes to.
+    return 0 if code == -getattr(signal, "SIGPIPE", 0) else code
