@@ -36,7 +36,7 @@ setup: ## make .venv with everything that the other commands need
 bench-setup: ## add the servers that the benchmarks compare with
 	@$(SET_UP) bench
 
-bench: bench-setup ## measure the stages beside other servers: some nine minutes
+bench: bench-setup ## measure the stages beside other servers: takes minutes
 	@$(VENV_PYTHON) -m benchmarks all --json benchmarks.json
 
 lint: ## check the style of the code

@@ -67,7 +67,7 @@ class Server:
         """Start, and return once `port` accepts connections.
 
         Raises AssertionError, with the end of the output, if it does not in
-        START_SECONDS.
+        START_SECONDS. Then nothing of it is left.
         """
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -79,13 +79,17 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_until(
-            lambda: self._accepts(port),
-            lambda: (
-                f"{self.name} listens on port {port}. Its output ends:\n{self.tail()}"
-            ),
-            START_SECONDS,
-        )
+        try:
+            wait_until(
+                lambda: self._accepts(port),
+                lambda: (
+                    f"{self.name} listens on {port}. Its output ends:\n{self.tail()}"
+                ),
+                START_SECONDS,
+            )
+        except BaseException:
+            self.stop()  # Nobody else would: who starts it has nothing to stop yet.
+            raise
 
     def _accepts(self, port: int) -> bool:
         assert self.process.poll() is None, (
@@ -216,11 +220,6 @@ class Chat:
     def origin(self) -> str:
         """What a browser says in the Origin header when it shows our page."""
         return f"http://127.0.0.1:{self.django_port}"
-
-    @property
-    def http_url(self) -> str:
-        """Where the long-poll chat is."""
-        return f"http://127.0.0.1:{self.chat_port}/"
 
     def restart(self) -> None:
         """Start the chat server anew, with an empty memory."""
