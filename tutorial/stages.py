@@ -17,10 +17,14 @@ LEFT_BEHIND = shutil.ignore_patterns(
 
 @dataclass(frozen=True)
 class Stage:
-    """One entry of stages.toml. `number` counts from 1, in the order of the file."""
+    """One entry of stages.toml. `number` counts from 1, in the order of the file.
+
+    `chapter` is the page that builds it, in docs/.
+    """
 
     number: int
     id: str
+    chapter: str
     title: str
     teaches: str
     builds_on: str
@@ -54,6 +58,7 @@ def load_stages() -> list[Stage]:
         Stage(
             number,
             entry["id"],
+            entry["chapter"],
             entry["title"],
             entry["teaches"],
             entry["builds_on"],

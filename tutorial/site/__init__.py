@@ -1,0 +1,1 @@
+"""What the site is built from: code, diffs and tables, taken from the stages."""

@@ -1,0 +1,53 @@
+"""One build of the site, whatever drives it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tutorial.site.expand import LAB_TABLE, Expansion, locked, measured_value
+from tutorial.site.generated import generated_pages
+from tutorial.site.lab import Lab
+from tutorial.site.pages import DOCS, Page
+
+
+class Build:
+    """What one build of the site keeps between its pages."""
+
+    def __init__(self):
+        self.lab = Lab()
+        self.generated = {page.path: page for page in generated_pages()}
+        self.expansions: dict[str, Expansion] = {}
+
+    def markdown(self, path: str, markdown: str, meta: dict) -> str:
+        """A page's Markdown with marks for its directives. Raises PageError."""
+        if path in self.generated:
+            return markdown
+        whole = (DOCS / path).read_text("utf-8")
+        offset = whole.count("\n") - markdown.count("\n")
+        inline = {
+            "lab": self.lab.cell,
+            "version": locked,
+            "measured": measured_value,
+        }
+        expansion = Expansion(Page(path, markdown, offset, meta), inline)
+        self.expansions[path] = expansion
+        return expansion.markdown()
+
+    def content(self, path: str, html: str) -> str:
+        """A page's HTML with the code in the place of the marks."""
+        page = self.generated.get(path) or self.expansions[path]
+        return page.finish(html)
+
+    def post_page(self, html: str) -> str:
+        """A whole page with what took long to find out."""
+        if LAB_TABLE in html:
+            html = html.replace(LAB_TABLE, self.lab.html_table())
+        return html
+
+    def write(self, site: Path) -> None:
+        """Write what the pages load, next to them."""
+        (site / "scheduler.json").write_text(self.lab.json(), "utf-8")
+
+    def close(self) -> None:
+        """End what still runs."""
+        self.lab.close()

@@ -1,0 +1,162 @@
+"""Turns the directives of a page into HTML."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from html import escape
+from importlib.metadata import version
+
+from tutorial.site import render
+from tutorial.site.pages import DIRECTIVE, DOCS, Directive, Fence, Page, PageError
+from tutorial.stages import ROOT, find_stage
+
+INLINE = re.compile(r"\{\{ (?P<name>lab|measured|version) (?P<body>[^{}]+) \}\}")
+LOCK = ROOT / "requirements.lock"
+
+
+class Expansion:
+    """One page on its way: Markdown with marks first, then HTML in their place.
+
+    The marks survive Markdown at any depth, where a block of HTML would not.
+    """
+
+    def __init__(self, page: Page, inline: dict[str, Callable[..., str]]):
+        self.page = page
+        self.inline = inline
+        self.html: dict[str, str] = {}
+        self.edits = page.edits() if page.stage else None
+
+    def markdown(self) -> str:
+        """The page's Markdown, with a mark where a directive was. Raises PageError."""
+        lines = self.page.source.split("\n")
+        inside: set[int] = set()
+        for block in self.page.blocks:
+            if isinstance(block, Fence):
+                inside |= set(range(block.line - 1, block.end))
+                lines[block.line - 1] = self._fence(block)
+            else:
+                lines[block.line - 1] = block.indent + self._block(block)
+                inside.add(block.line - 1)
+        for number, text in enumerate(lines):
+            if number not in inside:
+                lines[number] = self._inline(text, number + 1)
+        return "\n".join(lines)
+
+    def finish(self, html: str) -> str:
+        """The page's HTML with the code in the place of the marks."""
+        for mark, body in self.html.items():
+            html = html.replace(f"<p>{mark}</p>", body).replace(mark, body)
+        return html
+
+    def _fence(self, block: Fence) -> str:
+        kept = {k: v for k, v in block.attributes.items() if k in ("title", "hl_lines")}
+        terminal = block.attributes.get("terminal")
+        if terminal and "title" not in kept:
+            kept["title"] = f"Terminal {terminal}"
+        words = "".join(f' {key}="{text}"' for key, text in kept.items())
+        return f"{block.indent}```{block.language}{words}"
+
+    def _block(self, block: Directive) -> str:
+        html = getattr(self, f"_{block.name.replace('-', '_')}")(block)
+        if block.name in ("left_wrong", "picture"):
+            return html.replace("\n", f"\n{block.indent}")  # this is Markdown
+        return self._mark(html)
+
+    def _mark(self, html: str) -> str:
+        mark = f"siteblock{len(self.html):04}of{abs(hash(self.page.path)):x}"
+        self.html[mark] = html
+        return mark
+
+    def _step(self, block: Directive) -> str:
+        if self.edits is None:
+            raise self.page.error(block.line, "a step needs the page of a stage")
+        change = self.edits.apply(block)
+        return render.step(change, self.edits.files.get(change.path))
+
+    _delete = _step
+
+    def _code(self, block: Directive) -> str:
+        return render.listing(self.page.listing(block))
+
+    def _left_wrong(self, block: Directive) -> str:
+        lines = []
+        for wrong in self.page.stage.left_wrong:
+            if mended := wrong.get("mended_in"):
+                stage = find_stage(mended)
+                fate = f"[Stage {stage.number}]({stage.chapter}) mends it."
+            else:
+                fate = "[An exercise](what_next.md) mends it."
+            name = wrong["shown_by"].rpartition("::")[2]
+            lines.append(f"- {wrong['says']} {fate} `{name}` shows it.")
+        return "\n".join(lines)
+
+    def _picture(self, block: Directive) -> str:
+        if len(block.arguments) != 2:
+            raise self.page.error(block.line, "picture needs a name and an alt text")
+        name, alt = block.arguments[0], block.arguments[1].strip('"')
+        up = "../" * self.page.path.count("/")
+        return "".join(
+            f"![{alt}]({up}img/{name}-{shade}.png#only-{shade})"
+            for shade in ("light", "dark")
+        )
+
+    def _plot(self, block: Directive) -> str:
+        from tutorial.site.plot import plot
+
+        return plot(measured(), block.arguments[0])
+
+    def _lab_table(self, block: Directive) -> str:
+        return LAB_TABLE
+
+    def _versions(self, block: Directive) -> str:
+        names = ("Django", "Twisted", "wsproto", "pytest", "pytest-twisted", "mkdocs")
+        rows = "".join(
+            f"<tr><td>{name}</td><td>{escape(locked(name))}</td></tr>" for name in names
+        )
+        head = "<tr><th>Package</th><th>Version</th></tr>"
+        return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+    def _inline(self, text: str, number: int) -> str:
+        def one(match):
+            try:
+                return self.inline[match["name"]](*match["body"].split())
+            except LookupError as error:
+                raise self.page.error(number, str(error)) from error
+
+        shown = INLINE.sub(one, text)
+        if DIRECTIVE.fullmatch(shown) or "{{" in shown:
+            raise self.page.error(number, f"no such directive: {shown.strip()}")
+        return shown
+
+
+LAB_TABLE = "<!-- the table of the laboratory -->"
+
+
+def locked(name: str) -> str:
+    """The version of a package in requirements.lock; as installed where it differs.
+
+    Raises LookupError for a package that is not there.
+    """
+    wanted = re.compile(rf"{re.escape(name)}==(\S+)", re.IGNORECASE)
+    for entry in LOCK.read_text("utf-8").splitlines():
+        if match := wanted.match(entry):
+            installed = version(name)
+            return match[1] if match[1] == installed else installed
+    raise LookupError(f"requirements.lock has no {name}")
+
+
+def measured() -> dict:
+    """What the benchmarks measured, from docs/measured.toml."""
+    return tomllib.loads((DOCS / "measured.toml").read_text("utf-8"))
+
+
+def measured_value(key: str) -> str:
+    """One measured figure by its dotted key. Raises LookupError."""
+    found = measured()
+    for part in key.split("."):
+        if part not in found:
+            raise LookupError(f"docs/measured.toml has no {key}")
+        found = found[part]
+    return f"{found:,}" if isinstance(found, int | float) else str(found)

@@ -1,0 +1,137 @@
+"""HTML of the code that the site shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from itertools import pairwise
+
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
+from pygments.lexers.special import TextLexer
+from pygments.util import ClassNotFound
+
+from tutorial.site.edits import Change, FileEdit, Hunk
+from tutorial.site.pages import Listing
+
+KINDS = {"new": "new file", "change": "change", "delete": "delete"}
+ELEMENTS = {" ": "span", "+": "ins", "-": "del"}
+
+
+def highlighted(lines: list[str], path: str) -> list[str]:
+    """Each line of a file as HTML, without its end."""
+    options = {"stripnl": False, "ensurenl": False}
+    try:
+        if path.endswith(".html"):  # all of them are Django's
+            lexer = get_lexer_by_name("html+django", **options)
+        else:
+            lexer = get_lexer_for_filename(path, **options)
+    except ClassNotFound:
+        lexer = TextLexer(**options)
+    formatter = HtmlFormatter(nowrap=True)
+    shown = highlight("\n".join(lines), lexer, formatter).split("\n")
+    return shown[: len(lines)]
+
+
+def line(html: str, mark: str = " ") -> str:
+    """One line of code, as an element of its own."""
+    element = ELEMENTS[mark]
+    return f'<{element} class="line">{html}\n</{element}>'
+
+
+def code(lines: Iterable[str], copied: list[str] | None = None) -> str:
+    """A block of lines that are HTML already. `copied` is what the button copies."""
+    copy = ""
+    if copied is not None:
+        text = escape("\n".join(copied), quote=True).replace("\n", "&#10;")
+        copy = f' data-copy="{text}"'
+    body = "".join(lines)
+    return f'<div class="highlight"{copy}><pre><code>{body}</code></pre></div>'
+
+
+def figure(caption: str, body: str, **data: str) -> str:
+    """A figure of code with its caption, both HTML."""
+    attributes = "".join(f' data-{key}="{escape(text)}"' for key, text in data.items())
+    return (
+        f'<figure class="code"{attributes}><figcaption>{caption}</figcaption>'
+        f"{body}</figure>"
+    )
+
+
+def caption(path: str, *labels: str) -> str:
+    """The path of a file, and words about it."""
+    words = "".join(f' <span class="label">{label}</span>' for label in labels if label)
+    return f"<code>{escape(path)}</code>{words}"
+
+
+class Highlighter:
+    """The two versions of a file that changes, line by line as HTML."""
+
+    def __init__(self, edit: FileEdit):
+        self.new = highlighted([x.text for x in edit.lines if x.new], edit.path)
+        self.old = highlighted([x.text for x in edit.lines if x.old], edit.path)
+
+    def hunk(self, hunk: Hunk) -> str:
+        """A hunk; a file that is wholly new carries no marks."""
+        return code((self._line(x) for x in hunk.lines), hunk.after)
+
+    def plain(self, hunk: Hunk) -> str:
+        """The same without marks, where all is new."""
+        return code((line(self.new[x.new - 1]) for x in hunk.lines), hunk.after)
+
+    def _line(self, shown) -> str:
+        html = self.new[shown.new - 1] if shown.new else self.old[shown.old - 1]
+        return line(html, shown.mark)
+
+
+def step(change: Change, edit: FileEdit | None) -> str:
+    """What one step does to one file."""
+    label = KINDS[change.kind]
+    if change.kind == "delete":
+        note = "<p>This goes, with all that is in it.</p>"
+        text = caption(change.path, label)
+        return figure(text, note, step="delete", path=change.path)
+    shown = Highlighter(edit)
+    if change.kind == "new":
+        if not change.hunks:
+            text = caption(change.path, "new file, empty")
+            return figure(text, "", step="new", path=change.path)
+        text = caption(change.path, label)
+        body = shown.plain(change.hunks[0])
+        return figure(text, body, step="new", path=change.path)
+    parts = []
+    for hunk in change.hunks:
+        where = f"in <code>{escape(hunk.inside)}</code>" if hunk.inside else ""
+        parts.append((where, shown.hunk(hunk)))
+    if len({where for where, _ in parts}) == 1:
+        text = caption(change.path, label, parts[0][0])
+        body = "".join(html for _, html in parts)
+    else:
+        text = caption(change.path, label)
+        body = "".join(
+            (f'<p class="where">{where}</p>' if where else "") + html
+            for where, html in parts
+        )
+    return figure(text, body, step="change", path=change.path)
+
+
+def listing(shown: Listing) -> str:
+    """Code as it stands. What lies between two parts is left out, and it shows."""
+    lines = highlighted(list(shown.lines), shown.path)
+    body = []
+    for number, (first, last) in enumerate(shown.parts):
+        if number:
+            body.append('<span class="line gap" aria-hidden="true">⋯\n</span>')
+        body += [line(html) for html in lines[first - 1 : last]]
+    copied = [
+        text for first, last in shown.parts for text in shown.lines[first - 1 : last]
+    ]
+    text = caption(shown.path, shown.label)
+    return figure(text, code(body, copied), listing=shown.path)
+
+
+def gaps(kept: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """The ranges (first, last), counted from 1, that `kept` leaves out of `size`."""
+    edges = [(0, 0), *kept, (size + 1, size + 1)]
+    return [(a[1] + 1, b[0] - 1) for a, b in pairwise(edges) if b[0] - a[1] > 1]
