@@ -18,6 +18,15 @@ from tests.support.servers import Chat, Target
 from tests.support.whitebox import chat_classes
 from tutorial.stages import find_stage, load_stages
 
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
 
 def pytest_addoption(parser):
     group = parser.getgroup("tutorial", "the tutorial's stages")
@@ -149,3 +158,16 @@ def chromium_path() -> str:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_path):
+    """A browser, shared: each test opens windows of its own."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path, args=CHROMIUM_FLAGS
+        )
+        yield browser
+        browser.close()

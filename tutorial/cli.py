@@ -1,10 +1,11 @@
-"""The commands: run, doctor, diff."""
+"""The commands: run, doctor, diff, site."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -190,3 +191,41 @@ def diff(old: str, new: str, stat: bool):
         sys.exit(show_step(first.folder, second.folder, *options))
     except NoGit as error:
         raise click.ClickException(str(error)) from error
+
+
+@main.group()
+def site():
+    """Keep the site true: what it shows is printed by programs."""
+
+
+@site.command()
+@click.argument("pages", nargs=-1, metavar="[PAGE]...")
+def rewrite(pages: tuple[str, ...]):
+    """Run the commands of each PAGE of docs/ and put in what they print now.
+
+    Without a PAGE, of all. What [...] leaves out stays left out. Look at the
+    difference before you commit it.
+    """
+    from tutorial.site.pages import DOCS, Page, PageError, all_pages
+    from tutorial.site.story import StoryError, following
+    from tutorial.site.story import rewrite as rewrite_page
+
+    console = Console(highlight=False, stderr=True)
+    chosen = [Page.read(name.removeprefix("docs/")) for name in pages] or all_pages()
+    for page in chosen:
+        with tempfile.TemporaryDirectory() as place, console.status(page.path):
+            try:
+                with following(page, Path(place)) as story:
+                    said = list(story.tell())
+            except (StoryError, PageError) as error:
+                raise click.ClickException(str(error)) from error
+        path = DOCS / page.path
+        whole = path.read_text("utf-8")
+        head = whole[: len(whole) - len(page.source)] if page.meta else ""
+
+        def write(text: str, path=path, head=head) -> None:
+            path.write_text(head + text.rstrip("\n") + "\n", "utf-8")
+
+        count = rewrite_page(page, said, write)
+        if said:
+            console.print(f"{page.path}: {len(said)} outputs, {count} rewritten")

@@ -6,28 +6,11 @@ import re
 from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from tutorial.stages import load_stages
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 GREETING = re.compile(r"connected ?\.\.\.")
-
-
-@pytest.fixture(scope="session")
-def chromium(chromium_path):
-    """A browser, shared: each test opens windows of its own."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def pytest_collection_modifyitems(config, items):

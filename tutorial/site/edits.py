@@ -278,7 +278,7 @@ class FileEdit:
         now = [line.text for _, line in self._visible(self.shown)]
         view = self._view(wanted)
         touched = [i for i, line in enumerate(view) if line.mark != " "]
-        context = {number: CONTEXT for number in touched}
+        context = dict.fromkeys(touched, CONTEXT)
         if not now:  # a new file: nothing to stand beside
             return [Hunk(tuple(view), "")] if view else []
         while True:
@@ -357,6 +357,4 @@ def _spans(view, touched, context) -> list[tuple[int, int]]:
 
 def _count(part: list[str], whole: list[str]) -> int:
     size = len(part)
-    return sum(
-        whole[at : at + size] == part for at in range(len(whole) - size + 1)
-    )
+    return sum(whole[at : at + size] == part for at in range(len(whole) - size + 1))

@@ -9,7 +9,7 @@ from html import escape
 from importlib.metadata import version
 
 from tutorial.site import render
-from tutorial.site.pages import DIRECTIVE, DOCS, Directive, Fence, Page, PageError
+from tutorial.site.pages import DIRECTIVE, DOCS, Directive, Fence, Page
 from tutorial.stages import ROOT, find_stage
 
 INLINE = re.compile(r"\{\{ (?P<name>lab|measured|version) (?P<body>[^{}]+) \}\}")

@@ -50,9 +50,7 @@ class Generated:
 def generated_pages() -> list[Generated]:
     """Every generated page, for the stages as they are now."""
     stages = load_stages()
-    steps = [
-        diff_page(old, new) for old, new in zip(stages, stages[1:], strict=False)
-    ]
+    steps = [diff_page(old, new) for old, new in zip(stages, stages[1:], strict=False)]
     return [*steps, switcher(stages)]
 
 
@@ -73,14 +71,14 @@ def diff_page(old: Stage, new: Stage) -> Generated:
         "## The files",
     )
     page.mark(_file_table(edits, moves))
-    symbols = symbol_moves(old.folder, new.folder, paths) if _moved(moves) else []
-    lab = [p for p in new.removes]
-    symbols = [s for s in symbols if not (s.old and s.old[0] in lab)]
+    # What goes for good went nowhere.
+    kept = [path for path in paths if path not in new.removes]
+    symbols = symbol_moves(old.folder, new.folder, kept)
     if any(symbol.fate.startswith("moved") for symbol in symbols):
         page.add("## Where each name went")
         page.mark(_symbol_table(symbols))
     for edit in edits:
-        page.add(f"## {edit.path} {{#{slug(edit.path)}}}")
+        page.add(f"## `{edit.path}` {{#{slug(edit.path)}}}")
         page.mark(_file_diff(edit, moves))
     return page
 
@@ -88,10 +86,6 @@ def diff_page(old: Stage, new: Stage) -> Generated:
 def slug(path: str) -> str:
     """The anchor of a file on a page."""
     return path.replace("/", "-").replace(".", "-").replace("_", "-").lower()
-
-
-def _moved(moves: dict) -> bool:
-    return bool(moves)
 
 
 def _fate(edit: FileEdit, moves: dict[tuple[str, int], Moved]) -> str:
@@ -250,7 +244,7 @@ def switcher(stages: list[Stage]) -> Generated:
     for path, found in versions.items():
         if len(found) < 2:
             continue
-        page.add(f"## {path} {{#{slug(path)}}}", "")
+        page.add(f"## `{path}` {{#{slug(path)}}}", "")
         before: list[str] = []
         for (first, last), lines in found:
             title = f"Stage {first}" if first == last else f"Stages {first} to {last}"

@@ -130,9 +130,7 @@ class Lab:
             first = row["r1p1"]["first"]
             shown = f"<code>{first}</code>" if first else "none"
             title = f"{escape(design['title'])} <code>{design['id']}</code>"
-            rows.append(
-                f'<tr><th scope="row">{title}</th>{cells}<td>{shown}</td></tr>'
-            )
+            rows.append(f'<tr><th scope="row">{title}</th>{cells}<td>{shown}</td></tr>')
         head = f'<tr><th scope="col">Design</th>{heads}<th scope="col">First losing'
         return (
             '<table class="outcomes"><caption>Losing schedules / all schedules'

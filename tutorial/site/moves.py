@@ -11,7 +11,7 @@ from pathlib import Path
 from tutorial.site.edits import FileEdit
 from tutorial.site.places import DEFINITIONS
 
-ENOUGH = 20  # letters and digits in a block that counts as moved, as git has it
+ENOUGH = 3  # lines with text, in a block that counts as moved
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,7 @@ class Moved:
 def find_moves(edits: list[FileEdit]) -> dict[tuple[str, int], Moved]:
     """The moved lines of a step: (path, index in the script) -> where from or to.
 
-    A block counts with at least ENOUGH letters and digits; a change of its indent
-    does not matter.
+    A block counts with at least ENOUGH lines; a change of its indent does not matter.
     """
     gone = _runs(edits, "-")
     places = defaultdict(list)
@@ -43,8 +42,7 @@ def find_moves(edits: list[FileEdit]) -> dict[tuple[str, int], Moved]:
                 key=len,
                 default=[],
             )
-            letters = sum(c.isalnum() for pair in best for c in pair[0][2])
-            if letters < ENOUGH:
+            if sum(bool(new[2]) for new, _ in best) < ENOUGH:
                 at += 1
                 continue
             for number, ((path, index, _), (other, old_index, _)) in enumerate(best):
@@ -96,10 +94,10 @@ def symbol_moves(old: Path, new: Path, paths: list[str]) -> list[SymbolMove]:
     A symbol that is gone "became" a new one if most of its text is there.
     """
     was, now = _symbols(old, paths), _symbols(new, paths)
-    by_name = {name: place for place in now for name in [place[1]]}
+    by_name = {place[1]: place for place in now}
     moves, gone = [], []
     for place, text in was.items():
-        target = place if place in now else _place(by_name, place)
+        target = place if place in now else by_name.get(place[1])
         if target is None:
             gone.append(place)
         elif target[0] != place[0]:
@@ -118,10 +116,6 @@ def symbol_moves(old: Path, new: Path, paths: list[str]) -> list[SymbolMove]:
         else:
             moves.append(SymbolMove(place, None, "gone"))
     return moves + [SymbolMove(None, place, "new") for place in fresh]
-
-
-def _place(by_name: dict, place: tuple[str, str]) -> tuple[str, str] | None:
-    return by_name.get(place[1])
 
 
 def _symbols(folder: Path, paths: list[str]) -> dict[tuple[str, str], str]:

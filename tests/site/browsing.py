@@ -1,0 +1,83 @@
+"""Opens pages of the built site in Chromium, with the network shut."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tutorial.site.generated import generated_pages
+from tutorial.site.pages import all_pages
+
+# What a page may not have, by the rules that axe calls WCAG A and AA.
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and writes no log."""
+
+    def log_message(self, *arguments):
+        pass
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serve a folder on a free port of 127.0.0.1; yields the address."""
+    handler = functools.partial(Quiet, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def opened(
+    browser: Browser, address: str, **context
+) -> Iterator[tuple[Page, list[str]]]:
+    """Open a page; yields it and the complaints: failed requests, console, errors."""
+    complaints: list[str] = []
+    with browser.new_context(**context) as window:
+        page = window.new_page()
+        origin = "/".join(address.split("/")[:3])
+
+        def only_ours(route):
+            if route.request.url.startswith(f"{origin}/"):
+                route.continue_()
+            else:
+                complaints.append(f"asks for {route.request.url}")
+                route.abort()
+
+        page.route("**/*", only_ours)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        page.goto(address, wait_until="load")
+        yield page, complaints
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds wrong, a line for each element."""
+    found = Axe().run(page, options=RULES).response["violations"]
+    return [
+        f"{rule['id']}: {node['target']}: {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+    ]
+
+
+def paths() -> list[str]:
+    """The address of every page, written or generated, relative to the site."""
+    written = [page.path for page in all_pages()]
+    made = [page.path for page in generated_pages()]
+    return [f"{path.removesuffix('.md')}.html" for path in sorted(written + made)]

@@ -1,0 +1,43 @@
+"""The site, built once for all workers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import wait_until
+from tutorial.stages import ROOT
+
+BUILD_SECONDS = 120
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """The folder of the site, built strictly; the first worker that asks builds it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, done = base / "site", base / "site-output.txt"
+    try:
+        (base / "site-begun").touch(exist_ok=False)
+    except FileExistsError:
+        wait_until(done.exists, lambda: "the site is built", BUILD_SECONDS)
+    else:
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--clean"]
+        built = subprocess.run(
+            [*command, "--site-dir", str(folder)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+            timeout=BUILD_SECONDS,
+        )
+        passing = base / "site-output.part"
+        passing.write_text(f"{built.returncode}\n{built.stdout}")
+        passing.rename(done)
+    code, _, output = done.read_text().partition("\n")
+    assert code == "0", f"`mkdocs build --strict` should pass. It says:\n{output}"
+    return folder

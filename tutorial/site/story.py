@@ -1,0 +1,498 @@
+"""Does what a page says, in the page's order: applies its steps, runs its commands.
+
+The reader's home is a passing folder. Ports are free ones; what is printed is put back
+to what the page says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import psutil
+
+from tutorial.site.pages import RUN, Directive, Fence, Page
+from tutorial.stages import ROOT, find_stage
+
+TIMEOUT = 90.0  # seconds for one command, and for what a server prints
+GAP = "[...]"
+
+# What differs from run to run, and stands in the place of it when two are compared.
+VOLATILE = [
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:[+-]\d{4}|Z)?", "<time>"),
+    (r"\d\d/[A-Z][a-z]{2}/\d{4}[: ]\d\d:\d\d:\d\d( [+-]\d{4})?", "<time>"),
+    (r"[A-Z][a-z]+ \d\d?, \d{4} - \d\d:\d\d:\d\d", "<time>"),
+    (r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", "<time>"),
+    (r"\b1[6-9]\d{8}\.\d+", "<stamp>"),
+    (r"\bin \d+(?:\.\d+)? ?s(?:econds?)?\b", "in <duration>"),
+    (r"\b0x[0-9a-f]{6,}", "<address>"),
+    (r"\b(Python|CPython) 3\.\d+\.\d+\w*", r"\1 <version>"),
+]
+
+# What a shell keeps from one line to the next: its folder, its variables.
+KEEP = "python -c 'import json, os; print(json.dumps([os.getcwd(), dict(os.environ)]))'"
+
+# One prompt a page, which keeps its names: reads {"source": ...}, says {"output": ...}.
+PROMPT = """
+import code, contextlib, io, json, sys
+console = code.InteractiveConsole()
+for line in sys.stdin:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        for part in json.loads(line)["source"]:
+            more = console.push(part)
+        if more:
+            console.push("")
+    print(json.dumps({"output": said.getvalue()}), flush=True)
+"""
+
+
+class StoryError(Exception):
+    """A page cannot be followed. The text says where and why."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """One command or prompt of a block: where, what is shown, what was printed."""
+
+    block: Fence
+    first: int  # of the shown lines in the block's body, counted from 0
+    expected: tuple[str, ...]
+    actual: tuple[str, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the page shows what was printed."""
+        return matches(self.expected, self.actual)
+
+
+def normalised(line: str) -> str:
+    """A line without what differs from run to run."""
+    for pattern, instead in VOLATILE:
+        line = re.sub(pattern, instead, line)
+    return line.rstrip()
+
+
+def matches(expected: tuple[str, ...], actual: tuple[str, ...]) -> bool:
+    """Whether two outputs agree, but for volatile parts and what [...] leaves out.
+
+    On a line of its own it leaves out lines, within a line a part of it.
+    """
+    pattern = ""
+    for line in expected:
+        if line.strip() == GAP:
+            pattern += r"(?:.*\n)*?"
+        else:
+            parts = normalised(line).split(GAP)
+            pattern += ".*?".join(map(re.escape, parts)) + r"\n"
+    text = "".join(f"{normalised(line)}\n" for line in actual)
+    return re.fullmatch(pattern, text) is not None
+
+
+def fitted(expected: tuple[str, ...], actual: tuple[str, ...]) -> list[str]:
+    """What the page should show of `actual`: as much of it as it showed before."""
+    if GAP not in {line.strip() for line in expected}:
+        return list(actual)
+    kept: list[str] = []
+    rest = list(actual)
+    segment: list[str] = []
+    for line in [*expected, GAP]:
+        if line.strip() != GAP:
+            segment.append(line)
+            continue
+        at = _best(segment, rest)
+        kept += rest[at : at + len(segment)]
+        rest = rest[at + len(segment) :]
+        kept.append(GAP)
+        segment = []
+    return kept if expected[-1].strip() == GAP else kept[:-1]
+
+
+def _best(segment: list[str], lines: list[str]) -> int:
+    """Where in `lines` the segment fits best."""
+    wanted = "\n".join(map(normalised, segment))
+    scores = []
+    for at in range(max(1, len(lines) - len(segment) + 1)):
+        found = "\n".join(map(normalised, lines[at : at + len(segment)]))
+        scores.append((SequenceMatcher(None, wanted, found).ratio(), -at))
+    return -max(scores)[1]
+
+
+@dataclass
+class Terminal:
+    """One of the reader's terminals: where it is, what it has set, what runs in it."""
+
+    folder: Path
+    environ: dict[str, str]
+    running: subprocess.Popen | None = None
+    log: Path | None = None
+    read: int = 0  # characters of the log that were compared
+
+    def unread(self) -> str:
+        """What the running command has printed since."""
+        return self.log.read_text("utf-8", "replace")[self.read :]
+
+
+@dataclass
+class Story:
+    """A page and the reader who follows it, in the folder `place`."""
+
+    page: Page
+    place: Path
+    terminals: dict[str, Terminal] = field(default_factory=dict)
+    prompt: subprocess.Popen | None = None
+
+    def __post_init__(self):
+        self.home = self.place / "home"
+        self.home.mkdir()
+        self.clone = self.home / "chat"
+        copy_clone(self.clone)
+        self.mychat = self.home / "mychat"
+        self.ports = dict(zip(("8000", "1025"), free_ports(2), strict=True))
+        self.edits = self.page.edits() if self.page.stage else None
+        if starts := self.page.meta.get("starts"):
+            find_stage(starts).copy_to(self.mychat)
+            self._migrate()
+        elif self.page.stage:
+            self.mychat.mkdir()
+
+    def _migrate(self) -> None:
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--verbosity=0"],
+            cwd=self.mychat,
+            env=self.environ(),
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def environ(self) -> dict[str, str]:
+        """The environment of a new terminal."""
+        kept = ("LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR")
+        binaries = str(Path(sys.executable).parent)
+        return {
+            **{name: os.environ[name] for name in kept if name in os.environ},
+            "PATH": os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)]),
+            "HOME": str(self.home),
+            "VIRTUAL_ENV": sys.prefix,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "COLUMNS": "80",
+            "TERM": "dumb",
+            "NO_COLOR": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_PAGER": "cat",
+            "CHAT_PORT": str(self.ports["1025"]),
+            "DJANGO_PORT": str(self.ports["8000"]),
+            "CHAT_ORIGINS": f"http://127.0.0.1:{self.ports['8000']}",
+        }
+
+    def tell(self) -> Iterator[Said]:
+        """Follow the page. Yields what each command printed. Raises StoryError."""
+        try:
+            for block in self.page.blocks:
+                if isinstance(block, Directive):
+                    if block.name in ("step", "delete"):
+                        self._step(block)
+                elif block.notrun is None and block.language in RUN:
+                    yield from getattr(self, f"_{block.language}")(block)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End all that still runs."""
+        for terminal in self.terminals.values():
+            if terminal.running:
+                end(terminal.running)
+        if self.prompt:
+            end(self.prompt)
+
+    # Steps.
+
+    def _step(self, block: Directive) -> None:
+        change = self.edits.apply(block)
+        path = self.mychat / change.path
+        if change.kind == "delete":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        edit = self.edits.files[change.path]
+        path.write_text("".join(f"{line}\n" for line in edit.text()), "utf-8")
+
+    # Commands.
+
+    def _console(self, block: Fence) -> Iterator[Said]:
+        name = block.attributes.get("terminal", "1")
+        if name not in self.terminals:
+            self.terminals[name] = Terminal(self.clone, self.environ())
+        terminal = self.terminals[name]
+        for first, command, expected in commands(block):
+            if command is None:
+                self._need_running(block, terminal)
+                actual = self._until(terminal, expected)
+            elif command == "^C":
+                self._need_running(block, terminal)
+                interrupt(terminal.running)
+                terminal.running = None
+                actual = self._shown(terminal.unread())
+            elif terminal.running:
+                raise self._error(block, f"terminal {name} still runs something")
+            elif "stays" in block.attributes:
+                self._start(terminal, command)
+                actual = self._until(terminal, expected)
+            else:
+                actual = self._run(block, terminal, command)
+            yield Said(block, first, expected, actual)
+
+    def _need_running(self, block: Fence, terminal: Terminal) -> None:
+        if terminal.running is None:
+            raise self._error(block, "nothing runs in this terminal")
+
+    def _error(self, block: Fence, text: str) -> StoryError:
+        return StoryError(str(self.page.error(block.line, text)))
+
+    def _run(self, block: Fence, terminal: Terminal, command: str) -> tuple[str, ...]:
+        state = self.place / "state"
+        script = self._real(command)
+        if re.search(r"\b(cd|export)\b", script):
+            script += f"\nstatus=$?\n{KEEP} > {shlex.quote(str(state))}\nexit $status"
+        process = self._sh(terminal, script, subprocess.PIPE)
+        try:
+            output, _ = process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            end(process)
+            raise self._error(block, f"this does not end: {command}") from None
+        wanted = int(block.attributes.get("exit", "0"))
+        if process.returncode != wanted:
+            raise self._error(
+                block,
+                f"{command} ends with {process.returncode}, not {wanted}:\n{output}",
+            )
+        if state.exists():
+            folder, terminal.environ = json.loads(state.read_text("utf-8"))
+            terminal.folder = Path(folder)
+            state.unlink()
+        return self._shown(output)
+
+    def _start(self, terminal: Terminal, command: str) -> None:
+        terminal.log = self.place / f"log{len(list(self.place.glob('log*')))}"
+        terminal.read = 0
+        with terminal.log.open("wb") as output:
+            script = f"exec {self._real(command)}"
+            terminal.running = self._sh(terminal, script, output)
+
+    def _sh(self, terminal: Terminal, script: str, output) -> subprocess.Popen:
+        return subprocess.Popen(
+            ["sh", "-c", script],
+            cwd=terminal.folder,
+            env=terminal.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+
+    def _until(self, terminal: Terminal, expected: tuple[str, ...]) -> tuple[str, ...]:
+        """What was printed by the time when it agrees, or when time is up."""
+        deadline = time.monotonic() + TIMEOUT / 3
+        while True:
+            ended = terminal.running.poll() is not None
+            unread = terminal.unread()
+            actual = self._shown(unread)
+            if matches(expected, actual) or ended or time.monotonic() > deadline:
+                terminal.read += len(unread)
+                if ended:
+                    terminal.running = None
+                return actual
+            time.sleep(0.02)
+
+    def _pycon(self, block: Fence) -> Iterator[Said]:
+        if self.prompt is None:
+            folder = self.mychat if self.mychat.exists() else self.clone
+            self.prompt = subprocess.Popen(
+                [sys.executable, "-u", "-c", PROMPT],
+                cwd=folder,
+                env=self.environ(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        for first, source, expected in prompts(block):
+            lines = [self._real(line) for line in source]
+            self.prompt.stdin.write(json.dumps({"source": lines}) + "\n")
+            self.prompt.stdin.flush()
+            answer = self.prompt.stdout.readline()
+            if not answer:
+                raise self._error(block, f"the prompt ended at {source[0]}")
+            actual = self._shown(json.loads(answer)["output"])
+            yield Said(block, first, expected, actual)
+
+    # What the page says, and what is so here.
+
+    def _real(self, command: str) -> str:
+        for shown, real in self.ports.items():
+            command = re.sub(rf"\b{shown}\b", str(real), command)
+        port = self.ports["8000"]
+        return re.sub(r"(manage\.py runserver)(?! *\d)", rf"\1 {port}", command)
+
+    def _shown(self, output: str) -> tuple[str, ...]:
+        for shown, real in self.ports.items():
+            output = re.sub(rf"\b{real}\b", shown, output)
+        for path in {self.home, self.home.resolve()}:
+            output = output.replace(str(path), "~")
+        lines = output.rstrip("\n").split("\n")
+        return tuple(line.rstrip() for line in lines) if output.strip() else ()
+
+
+def commands(block: Fence) -> Iterator[tuple[int, str | None, tuple[str, ...]]]:
+    """The commands of a console block: (first line of output, command, output).
+
+    Without a command it is what a running one prints; "^C" ends that.
+    """
+    body, at = block.body, 0
+    while at < len(body):
+        command = None
+        if body[at].startswith("$ "):
+            command = body[at][2:]
+            while command.endswith("\\") or _open_quote(command):
+                at += 1
+                command += "\n" + body[at]
+            at += 1
+        elif body[at] == "^C":
+            command = "^C"
+            at += 1
+        first = at
+        while at < len(body) and not body[at].startswith("$ ") and body[at] != "^C":
+            at += 1
+        yield first, command, _trimmed(body[first:at])
+
+
+def _open_quote(command: str) -> bool:
+    try:
+        shlex.split(command)
+    except ValueError:
+        return True
+    return False
+
+
+def prompts(block: Fence) -> Iterator[tuple[int, list[str], tuple[str, ...]]]:
+    """The entries at a Python prompt: (first line of output, source, output)."""
+    body, at = block.body, 0
+    while at < len(body):
+        source = []
+        while at < len(body) and body[at].startswith((">>>", "...")):
+            if source and body[at].startswith(">>>"):
+                break
+            source.append(body[at][4:])
+            at += 1
+        first = at
+        while at < len(body) and not body[at].startswith(">>>"):
+            at += 1
+        if source:
+            yield first, source, _trimmed(body[first:at])
+
+
+def _trimmed(lines: tuple[str, ...]) -> tuple[str, ...]:
+    kept = [line.rstrip() for line in lines]
+    while kept and not kept[-1]:
+        kept.pop()
+    return tuple(kept)
+
+
+def copy_clone(target: Path) -> None:
+    """Copy the project to `target` as a clone has it; .venv is a link to this one."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        encoding="utf-8",
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, path)
+    (target / ".venv").symlink_to(sys.prefix)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that are free now."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    found = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return found
+
+
+def interrupt(process: subprocess.Popen) -> None:
+    """Press Ctrl-C, and wait for the end."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+    end(process)
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a process and all that it started."""
+    try:
+        parent = psutil.Process(process.pid)
+        family = [*parent.children(recursive=True), parent]
+    except psutil.NoSuchProcess:
+        family = []
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
+    for member in psutil.wait_procs(family, timeout=5)[1]:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            stream.close()
+
+
+@contextmanager
+def following(page: Page, place: Path) -> Iterator[Story]:
+    """A story that is surely closed."""
+    story = Story(page, place)
+    try:
+        yield story
+    finally:
+        story.close()
+
+
+def rewrite(page: Page, said: list[Said], write: Callable[[str], None]) -> int:
+    """Give the page's new source, with what was printed, to `write`.
+
+    Returns how many outputs changed; without any, `write` is not called.
+    """
+    wrong = [one for one in said if not one.agrees]
+    lines = page.source.split("\n")
+    for one in sorted(wrong, key=lambda o: (o.block.line, o.first), reverse=True):
+        start = one.block.line + one.first
+        shown = fitted(one.expected, one.actual)
+        lines[start : start + len(one.expected)] = [
+            f"{one.block.indent}{line}".rstrip() for line in shown
+        ]
+    if wrong:
+        write("\n".join(lines))
+    return len(wrong)
