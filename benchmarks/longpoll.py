@@ -67,8 +67,9 @@ def measure(
     """Let `clients` pollers wait, and say messages for `seconds`, but at least one.
 
     The next one is said when all pollers have the last and wait again. Returns
-    deliveries per second ("rate"), and the median time in seconds from saying a message
-    until the last poller has it and has asked again ("last").
+    deliveries per second ("rate"), the median time in seconds from saying a message
+    until the last poller has it and has asked again ("last"), and for the first message
+    the seconds until each poller has it, in rising order ("arrivals").
     """
     poster = Client(port)
     poster.post(text(0))
@@ -77,6 +78,7 @@ def measure(
     poster.cursor = -1.0
     pollers = [Client(port, start) for _ in range(clients)]
     lasts: list[float] = []
+    arrivals: list[float] = []
     with selectors.DefaultSelector() as selector:
         for client in pollers:
             selector.register(client.connection, selectors.EVENT_READ, client)
@@ -86,11 +88,12 @@ def measure(
         while not lasts or time.perf_counter() < end:
             begun = time.perf_counter()
             poster.post(text(len(lasts) + 1))
-            complete = all_hear(selector, clients)
+            times = all_hear(selector, clients)
             lasts.append(time.perf_counter() - begun)
+            arrivals = arrivals or [moment - begun for moment in times]
             poster.ask()
             all_wait(poster)
-            if not complete:
+            if len(times) < clients:
                 break
         took = stop()
     expected = [text(number + 1) for number in range(len(lasts))]
@@ -100,17 +103,19 @@ def measure(
     return {
         "rate": clients * len(lasts) / took["seconds"],
         "last": statistics.median(lasts),
+        "arrivals": arrivals,
         "generator": took["generator"],
         "problems": problems(heard, expected),
     }
 
 
-def all_hear(selector, missing: int) -> bool:
-    """Return True when `missing` pollers have heard and asked again.
+def all_hear(selector, clients: int) -> list[float]:
+    """Return when `clients` pollers have heard and asked again, and when each did.
 
-    False if nobody has heard anything for PATIENCE.
+    There are fewer moments if nobody has heard anything for PATIENCE.
     """
-    while missing > 0:
+    moments: list[float] = []
+    while len(moments) < clients:
         ready = selector.select(PATIENCE)
         if not ready:
             break
@@ -118,11 +123,11 @@ def all_hear(selector, missing: int) -> bool:
             client: Client = key.data
             reply = client.receive()
             if reply is not None:
+                moments.append(time.perf_counter())
                 client.heard.append(reply["data"].encode())
                 client.cursor = reply["timestamp"]
                 client.poll()
-                missing -= 1
-    return missing == 0
+    return moments
 
 
 def all_wait(poster: Client) -> None:

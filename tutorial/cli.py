@@ -229,3 +229,33 @@ def rewrite(pages: tuple[str, ...]):
         count = rewrite_page(page, said, write)
         if said:
             console.print(f"{page.path}: {len(said)} outputs, {count} rewritten")
+
+
+@site.command()
+def measure():
+    """Measure the figures that pages quote, and keep them in docs/measured.json.
+
+    Takes some two minutes. Leave the machine alone meanwhile.
+    """
+    from tutorial.site.measure import keep, take
+
+    console = Console(highlight=False, stderr=True)
+    with console.status("measuring") as status:
+        keep(take(status.update))
+
+
+@site.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def pictures(names: tuple[str, ...]):
+    """Take the pictures in docs/img anew, with the Chromium of this machine.
+
+    NAME is that of a function in tutorial/site/pictures.py; without one, all.
+    """
+    from tutorial.site.pictures import NoBrowser, take_all
+
+    console = Console(highlight=False, stderr=True)
+    try:
+        with console.status("taking pictures") as status:
+            take_all(names, status.update)
+    except NoBrowser as error:
+        raise click.ClickException(str(error)) from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tutorial.site.expand import LAB_TABLE, Expansion, locked, measured_value
+from tutorial.site import measure
+from tutorial.site.expand import LAB_TABLE, Expansion, locked
 from tutorial.site.generated import generated_pages
 from tutorial.site.lab import Lab
 from tutorial.site.pages import DOCS, Page
@@ -27,7 +28,7 @@ class Build:
         inline = {
             "lab": self.lab.cell,
             "version": locked,
-            "measured": measured_value,
+            "measured": measure.value,
         }
         expansion = Expansion(Page(path, markdown, offset, meta), inline)
         self.expansions[path] = expansion

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable
 from html import escape
 from importlib.metadata import version
 
 from tutorial.site import render
-from tutorial.site.pages import DIRECTIVE, DOCS, Directive, Fence, Page
+from tutorial.site.measure import kept
+from tutorial.site.pages import DIRECTIVE, Directive, Fence, Page
+from tutorial.site.plot import delay_plot
 from tutorial.stages import ROOT, find_stage
 
 INLINE = re.compile(r"\{\{ (?P<name>lab|measured|version) (?P<body>[^{}]+) \}\}")
@@ -103,9 +104,9 @@ class Expansion:
         )
 
     def _plot(self, block: Directive) -> str:
-        from tutorial.site.plot import plot
-
-        return plot(measured(), block.arguments[0])
+        if block.arguments != ("delay",):
+            raise self.page.error(block.line, "the only plot is delay")
+        return delay_plot(kept())
 
     def _lab_table(self, block: Directive) -> str:
         return LAB_TABLE
@@ -145,18 +146,3 @@ def locked(name: str) -> str:
             installed = version(name)
             return match[1] if match[1] == installed else installed
     raise LookupError(f"requirements.lock has no {name}")
-
-
-def measured() -> dict:
-    """What the benchmarks measured, from docs/measured.toml."""
-    return tomllib.loads((DOCS / "measured.toml").read_text("utf-8"))
-
-
-def measured_value(key: str) -> str:
-    """One measured figure by its dotted key. Raises LookupError."""
-    found = measured()
-    for part in key.split("."):
-        if part not in found:
-            raise LookupError(f"docs/measured.toml has no {key}")
-        found = found[part]
-    return f"{found:,}" if isinstance(found, int | float) else str(found)
