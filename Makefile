@@ -11,7 +11,7 @@ VENV_PYTHON = .venv/bin/python
 FIND = python=$$(sh tutorial/find_python.sh "$(PYTHON)")
 SET_UP = $(FIND) && "$$python" tutorial/bootstrap.py
 
-.PHONY: help run test doctor diff setup bench-setup bench lint clean
+.PHONY: help run test doctor diff docs setup bench-setup bench lint clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ doctor: ## look for what may be in the way, and say what to do about it
 diff: ## show the step between two stages: FROM=1 TO=2
 	@$(SET_UP) run && $(VENV_PYTHON) -m tutorial diff "$(FROM)" "$(TO)"
 
+docs: ## build the site, strictly, into site/; .venv/bin/mkdocs serve shows it
+	@$(SET_UP) run && $(VENV_PYTHON) -m mkdocs build --strict
+
 setup: ## make .venv with everything that the other commands need
 	@$(SET_UP) test
 
@@ -44,5 +47,5 @@ lint: ## check the style of the code
 	$(VENV_PYTHON) -m ruff format --check
 
 clean: ## remove .venv and caches; your databases stay
-	@rm -rf .venv .hypothesis .pytest_cache .ruff_cache
+	@rm -rf .venv .cache site .hypothesis .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
