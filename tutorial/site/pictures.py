@@ -42,8 +42,8 @@ FRAME = """
 body {{ margin: 0; padding: 14px; display: grid; gap: 14px; width: max-content;
        grid-template-columns: repeat({columns}, max-content);
        font: 13px system-ui, sans-serif; background: transparent; color: {ink}; }}
-figure {{ margin: 0; zoom: {zoom}; border: 1px solid {line}; border-radius: 8px; overflow: hidden;
-         background: {bar}; box-shadow: 0 2px 8px #0004; }}
+figure {{ margin: 0; zoom: {zoom}; border: 1px solid {line}; border-radius: 8px;
+         overflow: hidden; background: {bar}; box-shadow: 0 2px 8px #0004; }}
 figcaption {{ padding: 6px 12px; }}
 figcaption::before {{ content: "●●●"; letter-spacing: 2px; color: {line};
                      margin-right: 10px; }}
