@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -152,11 +153,11 @@ def _file_diff(edit: FileEdit, moves) -> str:
 
     def flush_fold():
         if len(folded) < FOLD:
-            run.extend(shown._line(edit.lines[i]) for i in folded)
+            run.extend(shown.line(edit.lines[i]) for i in folded)
         else:
             flush_run()
             lines = [edit.lines[i] for i in folded]
-            html = render.code(shown._line(line) for line in lines)
+            html = render.code(shown.line(line) for line in lines)
             body.append(
                 f"<details><summary>{_summary(edit, lines)}</summary>{html}</details>"
             )
@@ -184,7 +185,7 @@ def _kind(edit: FileEdit) -> str:
 
 
 def _marked(shown, edit, index, line: Line, moves) -> str:
-    html = shown._line(line)
+    html = shown.line(line)
     moved = moves.get((edit.path, index))
     if moved is None or moved.other == edit.path and line.mark == " ":
         return html
@@ -214,8 +215,6 @@ def _summary(edit: FileEdit, lines: list[Line]) -> str:
 
 
 def _definitions(edit: FileEdit) -> list[tuple[str, int]]:
-    import ast
-
     if not edit.path.endswith(".py"):
         return []
     side = "old" if edit.deleted else "new"

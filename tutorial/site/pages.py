@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,9 +11,9 @@ from pathlib import Path
 
 from mkdocs.utils.meta import get_data
 
-from tutorial.site.edits import Change, EditError, FileEdit, read_lines, words
+from tutorial.site.edits import Change, EditError, FileEdit, ranges, read_lines, words
 from tutorial.site.places import PlaceError, find_place
-from tutorial.stages import ROOT, Stage, find_stage, load_stages
+from tutorial.stages import LEFT_BEHIND, ROOT, Stage, find_stage, load_stages
 
 DOCS = ROOT / "docs"
 
@@ -184,8 +185,6 @@ BLOCK_DIRECTIVES = {
 
 
 def _parts(lines: list[str], selectors: list[str], path: str):
-    from tutorial.site.edits import ranges
-
     if not selectors:
         yield 1, len(lines)
     for first, last in ranges(selectors):
@@ -253,16 +252,12 @@ class Edits:
 
 def stage_files(folder: Path) -> list[Path]:
     """The files of a stage that git keeps, as paths in its folder, sorted."""
-    import shutil
-    import tempfile
-
-    from tutorial.stages import copy_stage
-
-    with tempfile.TemporaryDirectory() as passing:
-        copy = copy_stage(folder, Path(passing, "copy"))
-        found = sorted(p.relative_to(copy) for p in copy.rglob("*") if p.is_file())
-        shutil.rmtree(copy)
-    return found
+    found = []
+    for where, folders, names in os.walk(folder):
+        ignored = LEFT_BEHIND(where, [*folders, *names])
+        folders[:] = [name for name in folders if name not in ignored]
+        found += [Path(where, name) for name in names if name not in ignored]
+    return sorted(path.relative_to(folder) for path in found)
 
 
 def all_pages() -> list[Page]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from itertools import pairwise
 
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -12,7 +11,7 @@ from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
 from pygments.lexers.special import TextLexer
 from pygments.util import ClassNotFound
 
-from tutorial.site.edits import Change, FileEdit, Hunk
+from tutorial.site.edits import Change, FileEdit, Hunk, Line
 from tutorial.site.pages import Listing
 
 KINDS = {"new": "new file", "change": "change", "delete": "delete"}
@@ -74,13 +73,14 @@ class Highlighter:
 
     def hunk(self, hunk: Hunk) -> str:
         """A hunk; a file that is wholly new carries no marks."""
-        return code((self._line(x) for x in hunk.lines), hunk.after)
+        return code((self.line(x) for x in hunk.lines), hunk.after)
 
     def plain(self, hunk: Hunk) -> str:
         """The same without marks, where all is new."""
         return code((line(self.new[x.new - 1]) for x in hunk.lines), hunk.after)
 
-    def _line(self, shown) -> str:
+    def line(self, shown: Line) -> str:
+        """One line of the change, with its mark."""
         html = self.new[shown.new - 1] if shown.new else self.old[shown.old - 1]
         return line(html, shown.mark)
 
@@ -129,9 +129,3 @@ def listing(shown: Listing) -> str:
     ]
     text = caption(shown.path, shown.label)
     return figure(text, code(body, copied), listing=shown.path)
-
-
-def gaps(kept: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
-    """The ranges (first, last), counted from 1, that `kept` leaves out of `size`."""
-    edges = [(0, 0), *kept, (size + 1, size + 1)]
-    return [(a[1] + 1, b[0] - 1) for a, b in pairwise(edges) if b[0] - a[1] > 1]
