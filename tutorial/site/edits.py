@@ -176,6 +176,7 @@ class FileEdit:
                 f"{self.path}: nothing new at {' '.join(selectors) or 'all'}."
             )
         wanted |= self._blank_before_what_stays(wanted)
+        wanted |= self._blank_in_the_place_of_more(wanted)
         hunks = tuple(self._hunks(wanted))
         self.shown |= wanted or {-1}
         return Change(self.path, "change" if started else "new", hunks)
@@ -192,7 +193,7 @@ class FileEdit:
 
     def _span(self, first: str, last: str) -> set[int]:
         start, end = self._place(first)[0], self._place(last)[1]
-        if first == last and first.startswith('"'):
+        if first == last and start == end and first.startswith('"'):
             return self._block(start)
         if end < start:
             raise EditError(f"{self.path}: {last} comes before {first}.")
@@ -270,6 +271,22 @@ class FileEdit:
             below = next(visible, None)
             if below is not None and self.lines[below].text.strip():
                 found |= blank
+        return found
+
+    def _blank_in_the_place_of_more(self, wanted: set[int]) -> set[int]:
+        # Where lines are left out between two pieces, a blank line among them stays.
+        found: set[int] = set()
+        for start in wanted:
+            at = start if self._is_new_blank(start) else start - 1
+            while (
+                at >= 0
+                and self.lines[at].mark == "+"
+                and at not in self.shown | wanted
+                and not self._is_new_blank(at)
+            ):
+                at -= 1
+            if 0 <= at < start - 1 and self._is_new_blank(at) and at not in self.shown:
+                found |= {at} | self._blank_above(at)
         return found
 
     # What is shown of them.
