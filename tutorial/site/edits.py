@@ -192,7 +192,7 @@ class FileEdit:
 
     def _span(self, first: str, last: str) -> set[int]:
         start, end = self._place(first)[0], self._place(last)[1]
-        if first == last and first.startswith('"'):
+        if first == last and start == end and first.startswith('"'):
             return self._block(start)
         if end < start:
             raise EditError(f"{self.path}: {last} comes before {first}.")

@@ -44,13 +44,16 @@ def find_place(lines: list[str], selector: str, name: str) -> Place:
 
     A selector is a piece of text in double quotes that one line holds; or, for Python,
     a dotted symbol, "docstring" or "imports". A symbol includes its decorators and the
-    comment right above it. Raises PlaceError.
+    comment right above it. So does, in JavaScript, a line that begins without indent
+    and opens a block: it stands for all of the block. Raises PlaceError.
     """
     if selector.startswith('"'):
         text = selector.strip('"')
         found = [number for number, line in enumerate(lines, 1) if text in line]
         if len(found) != 1:
             raise PlaceError(f"{name}: {len(found)} lines have the text {text!r}.")
+        if name.endswith(".js"):
+            return _script_block(lines, found[0])
         return Place(found[0], found[0])
     if not name.endswith(".py"):
         raise PlaceError(f"{name} is not Python; name a place in it by its text.")
@@ -68,6 +71,18 @@ def find_place(lines: list[str], selector: str, name: str) -> Place:
         if dotted == selector:
             return Place(_first_line(node, lines), node.end_lineno)
     raise PlaceError(f"{name} has no {selector}.")
+
+
+def _script_block(lines: list[str], number: int) -> Place:
+    opening = lines[number - 1]
+    if opening.startswith(" ") or not opening.endswith("{"):
+        return Place(number, number)
+    first, last = number, number + 1
+    while first > 1 and lines[first - 2].startswith("//"):
+        first -= 1
+    while not lines[last - 1].startswith("}"):
+        last += 1
+    return Place(first, last)
 
 
 def _symbols(body: ast.AST, outer: str = "") -> Iterator[tuple[str, ast.stmt]]:
