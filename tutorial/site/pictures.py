@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tutorial.site.pages import DOCS
 from tutorial.site.story import end, free_ports
-from tutorial.stages import find_stage
+from tutorial.stages import ROOT, find_stage
 
 PICTURES = DOCS / "img"
 SHADES = ("light", "dark")
@@ -237,6 +237,55 @@ def parked_pollers(camera: Camera) -> None:
     raise TimeoutError("a sweep always came between")
 
 
+@contextmanager
+def own_site() -> Iterator[str]:
+    """Build the site, as far as it is there, and serve it; yields its address."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--no-strict"]
+        subprocess.run(
+            [*words, "--site-dir", folder],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        [port] = free_ports(1)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            wait_for(port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            end(server)
+
+
+def scheduler(camera: Camera) -> None:
+    """Stage 4: the page on which the reader is the scheduler, a message just lost."""
+    order = "A1.A2.B2.R.B1"
+    with own_site() as site:
+        address = f"{site}/scheduler.html#sorted/ticking/{order}"
+        page = camera.open(address, width=900, height=1400)
+        page.locator("#scheduler[data-ready]").wait_for(timeout=PATIENCE * 1000)
+        page.add_style_tag(content=".md-header, .md-top { display: none }")
+        page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+        settle([page])
+        first = page.get_by_label("Store").bounding_box()
+        last = page.get_by_role("button", name="Start again").bounding_box()
+        toy = page.locator("#scheduler").bounding_box()
+        top, bottom = first["y"] - 30, last["y"] + last["height"] + 12
+        page.screenshot(
+            path=PICTURES / f"scheduler-{camera.shade}.png",
+            full_page=True,
+            clip={**toy, "y": top, "height": bottom - top},
+        )
+        page.context.close()
+
+
 def settle(windows) -> None:
     """Let each page finish what it is doing."""
     for page in windows:
@@ -248,6 +297,7 @@ ALL: tuple[Callable[[Camera], None], ...] = (
     two_windows,
     both_transports,
     parked_pollers,
+    scheduler,
 )
 
 

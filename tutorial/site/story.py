@@ -47,7 +47,7 @@ KEEP = "python -c 'import json, os; print(json.dumps([os.getcwd(), dict(os.envir
 # One prompt a page, which keeps its names: reads {"source": ...}, says {"output": ...}.
 PROMPT = """
 import code, contextlib, io, json, sys
-console = code.InteractiveConsole()
+console = code.InteractiveConsole({"__name__": "__main__", "__doc__": None})
 for line in sys.stdin:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
