@@ -1,4 +1,4 @@
-// "You are the scheduler": loads the laboratory's schedules and puts the toy on the page.
+// "You are the scheduler": loads the laboratory's schedules, puts the toy on the page.
 //
 // Without JavaScript, or without the data, what the page says instead stays there.
 
@@ -19,7 +19,8 @@ if (home) {
     new Toy(await load()).mount(home);
   } catch (error) {
     const sorry = document.createElement("p");
-    sorry.textContent = "The schedules could not be loaded. The table below still holds.";
+    sorry.textContent =
+      "The schedules could not be loaded. The table below still holds.";
     home.replaceChildren(sorry);
     throw error;
   }

@@ -8,7 +8,11 @@ const FIRST = 10;
 
 export function makeAxis() {
   const seen = h("div", { class: "axis-seen" }, h("span", {}, "never looked at again"));
-  const ahead = h("div", { class: "axis-ahead" }, h("span", {}, "looked at by the next poll"));
+  const ahead = h(
+    "div",
+    { class: "axis-ahead" },
+    h("span", {}, "looked at by the next poll"),
+  );
   const cursorText = h("span");
   const cursor = h("div", { class: "axis-cursor" }, cursorText);
   const ticks = h("div", { class: "axis-ticks" });
@@ -82,9 +86,11 @@ export function makeAxis() {
 
 function inWords({ is, received, late }) {
   if (is === "in hand") return late ? "too late" : "on its way";
-  if (is === "overwritten") return received ? "overwritten, received" : "lost: overwritten";
-  if (is === "skipped") return "lost: skipped";
   if (is === "stored") return received ? "✓ received" : "stored";
+  if (is === "skipped") return "lost: skipped";
+  if (is === "overwritten") {
+    return received ? "overwritten, received" : "lost: overwritten";
+  }
   return "";
 }
 

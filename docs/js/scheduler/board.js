@@ -47,8 +47,8 @@ function makeLane(thread, onStep) {
     const { step, waitsFor } = game.next(thread);
     program.replaceChildren(
       ...game.design.program(thread).map((each) => {
-        const done = game.steps.includes(each);
-        return h("i", { "data-is": done ? "done" : each === step ? "next" : "later" }, each);
+        const later = each === step ? "next" : "later";
+        return h("i", { "data-is": game.steps.includes(each) ? "done" : later }, each);
       }),
     );
     write(state, stateOf(thread, game));
@@ -110,7 +110,10 @@ function renderTile(place, game, i) {
   if (place.dataset.is === is && place.textContent === step) return;
   place.dataset.is = is;
   let tile = place.firstChild;
-  if (!tile) place.append((tile = h("button", { type: "button", "data-count": i + 1 })));
+  if (!tile) {
+    tile = h("button", { type: "button", "data-count": i + 1 });
+    place.append(tile);
+  }
   set(tile, "data-thread", step.startsWith("R") ? "R" : step.slice(1));
   set(tile, "aria-label", is === "taken" ? `after ${step}` : `${step}, planned`);
   write(tile, step);
@@ -138,20 +141,23 @@ export function makeStrip() {
     if (shown !== game.tree) {
       shown = game.tree;
       squares.replaceChildren(
-        ...leaves.map((leaf) => h("i", { "data-how": howOf(leaf), title: leaf.schedule })),
+        ...leaves.map((leaf) =>
+          h("i", { "data-how": howOf(leaf), title: leaf.schedule }),
+        ),
       );
       const hows = new Set(leaves.map(howOf));
       legend.replaceChildren(
-        ...["fine", "skipped", "overwritten"]
-          .filter((how) => hows.has(how))
-          .map((how) =>
-            h("span", {}, h("i", { "data-how": how }), how === "fine" ? "both arrive" : how),
-          ),
+        ...Object.entries(FATES)
+          .filter(([how]) => hows.has(how))
+          .map(([how, words]) => h("span", {}, h("i", { "data-how": how }), words)),
       );
     }
     const some = losing === 1 ? "1 of them loses" : `${losing} of them lose`;
-    const how = losing === leaves.length ? "all of them lose" : losing ? some : "none of them loses";
-    write(caption, `${leaves.length} orders are possible, ${how} a message.`);
+    const all = losing === leaves.length ? "all of them lose" : some;
+    write(
+      caption,
+      `${leaves.length} orders are possible, ${losing ? all : "none of them loses"} a message.`,
+    );
     const open = new Set(game.tree.open(game.steps));
     leaves.forEach((leaf, i) => {
       set(squares.children[i], "data-out", !open.has(leaf));
@@ -161,5 +167,7 @@ export function makeStrip() {
 
   return { element, render };
 }
+
+const FATES = { fine: "both arrive", skipped: "skipped", overwritten: "overwritten" };
 
 const howOf = (leaf) => leaf.hows[0] ?? "fine";

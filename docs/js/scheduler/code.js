@@ -4,7 +4,11 @@ import { h, write } from "./dom.js";
 import { THREADS } from "./model.js";
 import { placesIn } from "./source.js";
 
-const MEANS = { post: "a writer runs", __setitem__: "part of B", next_after: "the reader runs" };
+const MEANS = {
+  post: "a writer runs",
+  __setitem__: "part of B",
+  next_after: "the reader runs",
+};
 
 export function makeCode() {
   const list = h("div", { class: "code-methods" });

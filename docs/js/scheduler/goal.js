@@ -60,7 +60,13 @@ export function makeGoal() {
   const hint = h("p");
   const hints = h("details", {}, h("summary", {}, "Hint"), hint);
   const foot = h("div", { class: "goal-foot" }, tasks, hints);
-  const element = h("section", { class: "goal", "aria-label": "Goal" }, title, text, foot);
+  const element = h(
+    "section",
+    { class: "goal", "aria-label": "Goal" },
+    title,
+    text,
+    foot,
+  );
   let shown;
 
   function render(level, tree, fulfilled) {
@@ -71,7 +77,8 @@ export function makeGoal() {
         text,
         level
           ? fill(level.text, tree)
-          : "Choose a store and a clock. Which store loses nothing, whatever the clock does?",
+          : "Choose a store and a clock. Which stores lose nothing, whatever the clock " +
+              "does?",
       );
       hints.hidden = !level;
       hints.open = false;
@@ -105,7 +112,9 @@ export function makeOutcome({ onRight, onNext }) {
     const answers = level.question.answers.map((answer) => {
       const button = h("button", { type: "button" }, answer.text);
       button.addEventListener("click", () => {
-        for (const each of answers) set(each, "data-chosen", each === button && verdictOf(answer));
+        for (const each of answers) {
+          set(each, "data-chosen", each === button && verdictOf(answer));
+        }
         write(reply, answer.reply);
         if (answer.right) onRight();
       });

@@ -22,17 +22,18 @@ export const LEVELS = [
     title: "Lose a message",
     design: "unsorted",
     text:
-      "Two writers post a message each, one reader asks for what is new. You say who runs " +
-      "next. Find an order after which the reader never gets one of the messages.",
+      "Two writers post a message each, one reader asks for what is new. You say who " +
+      "runs next. Find an order after which the reader never gets one of the " +
+      "messages.",
     hint:
-      "The reader takes the first message it meets whose number is beyond its cursor. It " +
-      "meets them in the order in which they were stored. Let writer 1 read the clock first, " +
-      "and store last.",
+      "The reader takes the first message it meets whose number is beyond its cursor. " +
+      "It meets them in the order in which they were stored. Let writer 1 read the " +
+      "clock first, and store last.",
     tasks: [{ id: "lose", text: "Lose a message.", fits: loses }],
     lesson:
-      "m1 and m2 stand in the dict in another order than their stamps. The reader met the " +
-      "later stamp first, moved its cursor there, and never looks to the left again. {losing} " +
-      "of the {all} orders end like this.",
+      "m1 and m2 stand in the dict in another order than their stamps. The reader met " +
+      "the later stamp first, moved its cursor there, and never looks to the left " +
+      "again. {losing} of the {all} orders end like this.",
   },
   {
     id: "sorted",
@@ -40,16 +41,16 @@ export const LEVELS = [
     title: "Lose one although the scan is sorted",
     design: "sorted",
     text:
-      "Now the reader looks through the stamps in their order. Of the {all} orders, only " +
-      "{losing} still lose a message.",
+      "Now the reader looks through the stamps in their order. Of the {all} orders, " +
+      "only {losing} still lose a message.",
     hint:
-      "Sorting can only sort what is there. When does the reader have to ask, so that the " +
-      "earlier stamp is not there yet?",
+      "Sorting can only sort what is there. When does the reader have to ask, so that " +
+      "the earlier stamp is not there yet?",
     tasks: [{ id: "lose", text: "Lose a message.", fits: loses }],
     lesson:
-      "One writer had taken a stamp and did not stand there yet. The reader asked at that " +
-      "very moment, and its cursor jumped over the empty place. Taking a place and standing " +
-      "in it are two steps: that is the hole.",
+      "One writer had taken a stamp and did not stand there yet. The reader asked at " +
+      "that very moment, and its cursor jumped over the empty place. Taking a place " +
+      "and standing in it are two steps: that is the hole.",
   },
   {
     id: "wrong-place",
@@ -57,11 +58,11 @@ export const LEVELS = [
     title: "A lock in the wrong place",
     design: "setitem-lock",
     text:
-      "The dict takes a lock around each store. This is how the lock of 2013 ended, after a " +
-      "refactoring. Lose the other message this time.",
+      "The dict takes a lock around each store. This is how the lock of 2013 ended, " +
+      "after a refactoring. Lose the other message this time.",
     hint:
-      "Python works out the key before it calls __setitem__, so the clock is read outside of " +
-      "the lock. What worked without a lock works here. Swap the writers.",
+      "Python works out the key before it calls __setitem__, so the clock is read " +
+      "outside of the lock. What worked without a lock works here. Swap the writers.",
     tasks: [
       {
         id: "m2",
@@ -70,8 +71,8 @@ export const LEVELS = [
       },
     ],
     lesson:
-      "The lock keeps two stores apart, which a dict does by itself. It does not keep A and " +
-      "B together. {losing} of {all}, as without it.",
+      "The lock keeps two stores apart, which a dict does by itself. It does not keep " +
+      "A and B together. {losing} of {all}, as without it.",
   },
   {
     id: "counter",
@@ -79,13 +80,13 @@ export const LEVELS = [
     title: "A perfect counter",
     design: "counter-outside",
     text:
-      "No clock at all: each message gets the next whole number, and no two are alike. Does " +
-      "the order that you know still work?",
+      "No clock at all: each message gets the next whole number, and no two are " +
+      "alike. Does the order that you know still work?",
     hint: "Take number 1, and stand there last. Let the reader ask before that.",
     tasks: [{ id: "lose", text: "Lose a message.", fits: loses }],
     lesson:
-      "It does. So the clock was not to blame. A number promises nothing as long as somebody " +
-      "can come between taking it and standing there.",
+      "It does. So the clock was not to blame. A number promises nothing as long as " +
+      "somebody can come between taking it and standing there.",
   },
   {
     id: "gil",
@@ -93,13 +94,14 @@ export const LEVELS = [
     title: "Trust in the GIL",
     design: "gil-lock-on",
     text:
-      "This store asks whether the interpreter has a global lock, the GIL. It has one here, so " +
-      "the store leaves its own lock out. Is that enough?",
+      "This store asks whether the interpreter has a global lock, the GIL. It has one " +
+      "here, so the store leaves its own lock out. Is that enough?",
     hint: "The same order once more.",
     tasks: [{ id: "lose", text: "Lose a message.", fits: loses }],
     lesson:
       "The GIL makes one store into a dict one step. A and B are two steps, and the " +
-      "interpreter may switch threads between them. It was the answer to the wrong question.",
+      "interpreter may switch threads between them. It was the answer to the wrong " +
+      "question.",
   },
   {
     id: "same-tick",
@@ -108,11 +110,11 @@ export const LEVELS = [
     design: "lock",
     clock: "frozen",
     text:
-      "Here the lock is held around A and B, and the clock stands still: both writers read " +
-      "the same time. Two things can happen to a message now. Make both happen.",
+      "Here the lock is held around A and B, and the clock stands still: both writers " +
+      "read the same time. Two things can happen to a message now. Make both happen.",
     hint:
-      "A dict has one value for each key. The second store replaces the first. Poll after " +
-      "both stores, and then, in another try, between them.",
+      "A dict has one value for each key. The second store replaces the first. Poll " +
+      "after both stores, and then, in another try, between them.",
     tasks: [
       {
         id: "overwritten",
@@ -122,9 +124,9 @@ export const LEVELS = [
       { id: "skipped", text: "Lose one that is skipped.", fits: losesBy("skipped") },
     ],
     lesson:
-      "Overwritten: nobody can ever read it. Skipped: it is in the store, but the reader " +
-      "asks for what is later than its cursor, and equal is not later. With this clock all " +
-      "{all} orders lose a message, and no lock helps.",
+      "Overwritten: nobody can ever read it. Skipped: it is in the store, but the " +
+      "reader asks for what is later than its cursor, and equal is not later. With " +
+      "this clock all {all} orders lose a message, and no lock helps.",
   },
   {
     id: "set-back",
@@ -133,13 +135,13 @@ export const LEVELS = [
     design: "lock",
     clock: "backward",
     text:
-      "The first writer to read the clock gets 2.0, the second 1.0: somebody has set the " +
-      "clock in between. The lock is still held around A and B.",
+      "The first writer to read the clock gets 2.0, the second 1.0: somebody has set " +
+      "the clock in between. The lock is still held around A and B.",
     hint: "Let the reader have the first message before the second writer stores.",
     tasks: [{ id: "lose", text: "Lose a message.", fits: loses }],
     lesson:
-      "{losing} of {all} orders lose one. The lock puts the writers in an order. It cannot " +
-      "make the clock agree with it.",
+      "{losing} of {all} orders lose one. The lock puts the writers in an order. It " +
+      "cannot make the clock agree with it.",
   },
   {
     id: "lock",
@@ -147,15 +149,17 @@ export const LEVELS = [
     title: "The lock around A and B",
     design: "lock",
     text:
-      "The same lock with a clock that ticks. None of the {all} orders loses a message. Try " +
-      "all the same, and watch where you are stopped.",
+      "The same lock with a clock that ticks. None of the {all} orders loses a " +
+      "message. Try all the same, and watch where you are stopped.",
     hint:
-      "Writer 1: take the lock, read the clock. Now writer 2 is blocked, and the reader is " +
-      "not.",
+      "Writer 1: take the lock, read the clock. Now writer 2 is blocked, and the " +
+      "reader is not.",
     tasks: [
       {
         id: "gap",
-        text: "Let the reader poll while a writer is between A and B. Then go on to the end.",
+        text:
+          "Let the reader poll while a writer is between A and B. Then go on to the " +
+          "end.",
         fits: pollsInTheGap,
       },
     ],
@@ -167,10 +171,12 @@ export const LEVELS = [
           reply: "It does not. It polled while the lock was taken.",
         },
         {
-          text: "No later stamp could be stored meanwhile, so the cursor could not jump.",
+          text:
+            "No later stamp could be stored meanwhile, so the cursor could not jump.",
           right: true,
           reply:
-            "Yes. The gap is still there, but nobody with a later number can stand beyond it.",
+            "Yes. The gap is still there, but nobody with a later number can stand " +
+            "beyond it.",
         },
         {
           text: "The scan is sorted.",
@@ -179,8 +185,8 @@ export const LEVELS = [
       ],
     },
     lesson:
-      "A number promises order if it is given out in the same critical section that makes the " +
-      "message visible.",
+      "A number promises order if it is given out in the same critical section that " +
+      "makes the message visible.",
   },
   {
     id: "rising",
@@ -189,11 +195,11 @@ export const LEVELS = [
     design: "rising",
     clock: "backward",
     text:
-      "This is the store of stage 4. The clock is set back again, and none of the {all} " +
-      "orders loses a message. Play the order that lost in level 7.",
+      "This is the store of stage 4. The clock is set back again, and none of the " +
+      "{all} orders loses a message. Play the order that lost in level 7.",
     hint:
-      "Let one writer go as far as B. Poll. Then let the other writer do all its steps, and " +
-      "look where its message goes.",
+      "Let one writer go as far as B. Poll. Then let the other writer do all its " +
+      "steps, and look where its message goes.",
     tasks: [
       {
         id: "between",
@@ -214,8 +220,9 @@ export const LEVELS = [
       ],
     },
     lesson:
-      "The stamp is the clock’s reading, or a little more than the newest stamp, whichever is " +
-      "later. It is worked out in the same critical section, so nobody comes in between.",
+      "The stamp is the clock’s reading, or a little more than the newest stamp, " +
+      "whichever is later. It is worked out in the same critical section, so nobody " +
+      "comes in between.",
   },
   {
     id: "append",
@@ -223,8 +230,8 @@ export const LEVELS = [
     title: "One step instead of two",
     design: "append",
     text:
-      "No lock and no clock. A message is appended to a list, and its place in the list is " +
-      "its number. There are {all} orders left.",
+      "No lock and no clock. A message is appended to a list, and its place in the " +
+      "list is its number. There are {all} orders left.",
     hint: "Writer, reader, writer.",
     tasks: [
       {
@@ -241,9 +248,11 @@ export const LEVELS = [
           reply: "The reader counts what it has. It does not number the messages.",
         },
         {
-          text: "Appending gives the number and makes the message visible, both at once.",
+          text:
+            "Appending gives the number and makes the message visible, both at once.",
           right: true,
-          reply: "Yes. Where there is nothing between A and B, nobody can come between.",
+          reply:
+            "Yes. Where there is nothing between A and B, nobody can come between.",
         },
         {
           text: "The writers agree on a number before.",
@@ -260,9 +269,9 @@ export const LEVELS = [
     design: "reactor",
     chooseClock: true,
     text:
-      "Both writers hand their post to the one thread that owns the dict, Twisted’s reactor. " +
-      "It does one thing after the other. Against threads this holds. Against what does it " +
-      "not?",
+      "Both writers hand their post to the one thread that owns the dict, Twisted’s " +
+      "reactor. It does one thing after the other. Against threads this holds. " +
+      "Against what does it not?",
     hint: "Choose another clock, then look at how many orders lose a message.",
     tasks: [
       {
@@ -277,8 +286,8 @@ export const LEVELS = [
       },
     ],
     lesson:
-      "One thread makes A and B one step. It does not make the clock rise. That is why the " +
-      "chat of stage 4 does both.",
+      "One thread makes A and B one step. It does not make the clock rise. That is " +
+      "why the chat of stage 4 does both.",
   },
 ];
 

@@ -1,4 +1,4 @@
-// What the page knows, without a page: the laboratory's schedules, and one game on them.
+// What can be known without a page: the laboratory's schedules, and one game on them.
 //
 // The data is what `python -m lab --json` writes. A schedule is written as there:
 // "A1 A2 B2 R B1". A thread is "1" or "2", a writer, or "R", the reader.
@@ -31,8 +31,9 @@ export class Lab {
 
   /** The names of the designs that lose nothing, whatever the clock does. */
   unbeaten() {
+    const clocks = Object.keys(CLOCKS);
     return [...this.designs.values()]
-      .filter((design) => Object.keys(CLOCKS).every((clock) => !design.tree(clock).losing))
+      .filter((design) => clocks.every((clock) => !design.tree(clock).losing))
       .map((design) => design.id);
   }
 }
@@ -119,14 +120,14 @@ export class Tree {
 
 /** Why `step` cannot be taken at `node`, in the laboratory's words; null if it can. */
 export function whyNot(node, step, taken) {
-  const now = node.next.filter((each) => !(each in node.blocked)).join(" or ");
+  const waits = (each) => Object.hasOwn(node.blocked, each);
+  const now = node.next.filter((each) => !waits(each)).join(" or ");
   if (!now) return `${step} comes after everything is done`;
-  if (node.next.includes(step) && !(step in node.blocked)) return null;
+  if (node.next.includes(step) && !waits(step)) return null;
   const where = taken.length ? `after ${taken.join(" ")}` : "at the start";
-  const why =
-    step in node.blocked
-      ? `waits for the lock that ${node.blocked[step]} holds`
-      : "cannot run";
+  const why = waits(step)
+    ? `waits for the lock that ${node.blocked[step]} holds`
+    : "cannot run";
   return `${where} ${step} ${why}; next could be ${now}`;
 }
 
@@ -166,7 +167,8 @@ export function readLink(lab, hash) {
   return found;
 }
 
-export const writeLink = (design, clock, steps) => `#${design}/${clock}/${steps.join(".")}`;
+export const writeLink = (design, clock, steps) =>
+  `#${design}/${clock}/${steps.join(".")}`;
 
 export const replayCommand = ({ design, clock, schedule }) =>
   `python -m lab replay ${design} "${schedule}"` +
@@ -207,7 +209,8 @@ export class Game {
   /** How many schedules are left, and how many of them lose a message. */
   get open() {
     const leaves = this.tree.open(this.steps);
-    return { all: leaves.length, losing: leaves.filter((each) => each.hows.length).length };
+    const losing = leaves.filter((each) => each.hows.length);
+    return { all: leaves.length, losing: losing.length };
   }
 
   get link() {
@@ -266,10 +269,10 @@ export class Game {
 
   /** Plan a schedule that fits `wanted`, from here if it goes on from here. */
   show(wanted) {
-    const leaf = this.tree.open(this.steps).find(wanted) ?? this.tree.leaves.find(wanted);
+    const open = this.leaf ? [] : this.tree.open(this.steps);
+    const leaf = open.find(wanted) ?? this.tree.leaves.find(wanted);
     if (!leaf) return false;
-    if (!this.tree.open(this.steps).includes(leaf)) this.steps = [];
-    if (this.leaf) this.steps = [];
+    if (!open.includes(leaf)) this.steps = [];
     this.plan = leaf.steps;
     return true;
   }
@@ -317,9 +320,9 @@ export class Game {
   /**
    * Where each message is: {m1: {is, number, received, late}}.
    *
-   * "is" is "unwritten", "in hand" (a number is taken, nobody stands there yet), "stored",
-   * "skipped" (stored, but the cursor is past it) or "overwritten" (stored once). It is
-   * late if it is in hand, and will stand where the cursor has been.
+   * "is" is "unwritten", "in hand" (it has a number and does not stand there yet),
+   * "stored", "skipped" (stored, but the cursor is past it) or "overwritten" (it was
+   * stored). It is late if it is in hand, and will stand where the cursor has been.
    */
   get messages() {
     const { cursor, received } = this.reader;

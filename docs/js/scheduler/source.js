@@ -1,4 +1,4 @@
-// The code that runs: methods found in the sources of the stores, and its steps in them.
+// The code that runs: the methods of the stores, and where the steps are in them.
 
 /** Read the classes of some sources: name -> {name, base, methods: {name: text}}. */
 export function readClasses(sources) {
@@ -48,7 +48,7 @@ export function methodsOf(classes, design) {
   return [...found, ...running(classes, design.name, "next_after")];
 }
 
-// What each letter is in the code. B may hold A: the key is worked out on the same line.
+// What each letter is in the code. B may hold A: the key is worked out on its line.
 const PLACES = {
   A: [/time\.time\(\)/, /next\(self\.numbers\)/],
   B: [/self\.messages\[.*\] = text/],
@@ -68,13 +68,14 @@ const PLACES = {
 export function placesIn(line, design, method) {
   const places = [];
   const mark = (letters, found) => {
-    if (found) places.push({ from: found.index, to: found.index + found[0].length, letters });
+    if (!found) return;
+    places.push({ from: found.index, to: found.index + found[0].length, letters });
   };
   if (method === "next_after") {
     mark("R", /(for|if cursor|return threads)\b.*$/.exec(line));
     return places;
   }
-  const letters = design.steps.includes("L") ? ["LU", "B", "A"] : [...design.steps].reverse();
+  const letters = design.steps.includes("L") ? ["LU", "B", "A"] : [...design.steps];
   if (method === "post") {
     for (const each of letters) {
       for (const pattern of PLACES[each[0]]) mark(each, pattern.exec(line));

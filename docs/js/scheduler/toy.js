@@ -30,8 +30,8 @@ export class Toy {
     const linked = this.#followAddress();
     if (!linked) this.#choose(this.#firstUndone());
     this.#render();
-    if (linked) home.scrollIntoView();
-    window.addEventListener("popstate", () => this.#wentBack());
+    if (linked) this.#arrive();
+    window.addEventListener("popstate", () => this.#addressChanged());
     document.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
@@ -66,7 +66,8 @@ export class Toy {
       this.note = "Follow the dashed steps: the next one is marked.";
       this.#keepAddress();
     } else {
-      this.note = `There is none: all ${this.game.tree.leaves.length} orders deliver both messages.`;
+      const { length } = this.game.tree.leaves;
+      this.note = `There is none: all ${length} orders deliver both messages.`;
     }
     this.#render();
   }
@@ -122,8 +123,7 @@ export class Toy {
   #next() {
     const next = LEVELS[LEVELS.indexOf(this.level) + 1] ?? null;
     this.#enter(next);
-    this.goal.title.focus();
-    this.element.scrollIntoView();
+    this.#arrive();
   }
 
   #firstUndone() {
@@ -189,13 +189,22 @@ export class Toy {
     return true;
   }
 
-  #wentBack() {
-    if (!this.element.isConnected) return;
-    if (this.#followAddress()) this.#render();
-    else if (history.state?.scheduler === undefined && !location.hash) {
+  /** The way back or forward, an address typed in, or a link to an order. */
+  #addressChanged() {
+    const isNew = history.state?.scheduler === undefined;
+    if (this.#followAddress()) {
+      this.#render();
+      if (isNew) this.#arrive();
+    } else if (!location.hash) {
       this.#choose(this.#firstUndone());
       this.#render();
     }
+  }
+
+  /** Lead who came by a link to the toy, and not to where the address has its anchor. */
+  #arrive() {
+    this.goal.title.focus({ preventScroll: true });
+    this.home.scrollIntoView();
   }
 
   // Keys
@@ -312,11 +321,15 @@ export class Toy {
     const command = h("code");
     const copied = h("span", { role: "status" });
     const copy = (what, text) =>
-      h("button", { type: "button", onclick: () => this.#copy(text(), copied) }, `Copy ${what}`);
+      h(
+        "button",
+        { type: "button", onclick: () => this.#copy(text(), copied) },
+        `Copy ${what}`,
+      );
     const replay = h(
       "div",
       {},
-      h("span", {}, "Replay it in the folder ", h("code", {}, "stage4_locking_gil"), ":"),
+      h("span", {}, "Replay it in ", h("code", {}, "stage4_locking_gil"), ":"),
       h("div", { class: "take-command" }, command),
       copy("command", () => command.textContent),
     );
@@ -342,7 +355,7 @@ export class Toy {
       await navigator.clipboard.writeText(text);
       write(copied, "Copied.");
     } catch {
-      write(copied, "This browser does not let the page copy. Select the text instead.");
+      write(copied, "This browser does not let pages copy. Select the text instead.");
     }
   }
 
@@ -372,7 +385,11 @@ export class Toy {
           kbd("r"), " start again",
         ),
       ),
-      h("button", { type: "button", onclick: () => this.#forget() }, "Forget my progress"),
+      h(
+        "button",
+        { type: "button", onclick: () => this.#forget() },
+        "Forget my progress",
+      ),
     );
     return { element };
   }
@@ -409,9 +426,9 @@ export class Toy {
     write(this.verdict, verdict);
     write(this.noted, this.note);
 
-    const atStart = !game.steps.length;
-    set(this.buttons.undo, "aria-disabled", atStart ? "true" : null);
-    set(this.buttons.restart, "aria-disabled", atStart && !game.plan.length ? "true" : null);
+    const { undo, restart } = this.buttons;
+    set(undo, "aria-disabled", game.steps.length ? null : "true");
+    set(restart, "aria-disabled", game.plan.length ? null : "true");
     const such = open.length && open[0].fits !== losing && !game.tree.losing;
     write(this.buttons.show, such ? "Show such an order" : "Show a losing order");
 

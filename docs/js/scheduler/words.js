@@ -6,8 +6,8 @@ const EXPLAINED = {
     const stands = design.number(messages[text].number);
     const cursor = design.number(reader.cursor);
     return stands === cursor
-      ? `${text} stands at ${stands}, where the cursor is, and the reader asks for what is later.`
-      : `${text} stands at ${stands}, left of the cursor at ${cursor}, and is never looked at again.`;
+      ? `${text} stands at ${stands}. So does the cursor, and the reader asks for later ones.`
+      : `${text} stands at ${stands}, and the cursor at ${cursor} is past it.`;
   },
   overwritten: (text, game) => {
     const other = text === "m1" ? "m2" : "m1";
@@ -23,18 +23,22 @@ function blocked(game) {
   return ["1", "2"]
     .map((thread) => ({ thread, ...game.next(thread) }))
     .filter(({ waitsFor }) => waitsFor)
-    .map(({ thread, waitsFor }) => `Writer ${thread} is blocked: writer ${waitsFor} holds the lock.`)
+    .map(
+      ({ thread, waitsFor }) =>
+        `Writer ${thread} is blocked: writer ${waitsFor} holds the lock.`,
+    )
     .join(" ");
 }
 
 /** "Still open: 4, of which 2 lose one." */
 function stillOpen({ all, losing }) {
-  if (all === losing) return all === 1 ? "Still open: 1, and it loses one." : `Still open: ${all}, and all lose one.`;
-  if (!losing) return `Still open: ${all}, and none loses one.`;
-  return `Still open: ${all}, of which ${losing} ${losing === 1 ? "loses" : "lose"} one.`;
+  const some = `of which ${losing} ${losing === 1 ? "loses" : "lose"} one`;
+  const every = all === 1 ? "and it loses one" : "and all lose one";
+  const how = losing === all ? every : losing ? some : "and none loses one";
+  return `Still open: ${all}, ${how}.`;
 }
 
-/** {told, verdict, mood}: what happened, what it means, and one of "", "bad", "good". */
+/** {told, verdict, mood}: what happened, what it means, and "", "bad" or "good". */
 export function say(game) {
   const told = game.told ? `${capital(game.told)}.` : "";
   const { leaf, open } = game;
@@ -57,7 +61,8 @@ export function say(game) {
     return { told, verdict: [wait, all].filter(Boolean).join(" "), mood: "" };
   }
   if (open.losing === open.all) {
-    return { told, verdict: `${count} Too late: whoever runs next, a message is lost.`, mood: "bad" };
+    const late = "Too late: whoever runs next, a message is lost.";
+    return { told, verdict: `${count} ${late}`, mood: "bad" };
   }
   return { told, verdict: [wait, count].filter(Boolean).join(" "), mood: "" };
 }
