@@ -98,7 +98,8 @@ def toy(address, chromium):
         with opened(chromium, address + fragment, **options) as (page, complaints):
             page.locator("#scheduler[data-ready]").wait_for()
             yield Toy(page)
-            assert not complaints
+            # A page that is left while it loads has not got its icon.
+            assert not [text for text in complaints if "favicon" not in text]
 
     return open_toy
 
@@ -274,7 +275,9 @@ def test_a_level_can_be_won_as_it_says(level, toy):
             planned = page.root.locator(".schedule [data-is=planned] button")
             page.play(" ".join(planned.all_inner_texts()))
             expect(task).to_contain_text("Done: ")
-        question = page.root.get_by_role("group").filter(has=page.page.locator("legend"))
+        question = page.root.get_by_role("group").filter(
+            has=page.page.locator("legend")
+        )
         if question.count():
             answers = question.get_by_role("button").all()
             assert len(answers) == 3
@@ -334,7 +337,9 @@ def test_where_nothing_can_be_stored_it_works_all_the_same(toy, chromium, addres
         found.root.locator(".status").wait_for()
         found.play("A1 A2 B2 R B1")
         found.button("Next level").click()
-        expect(found.levels.get_by_role("button", name=re.compile("done$"))).to_have_count(1)
+        expect(
+            found.levels.get_by_role("button", name=re.compile("done$"))
+        ).to_have_count(1)
         assert [error for error in errors if "theme" not in error] in ([], errors)
 
 
@@ -357,7 +362,9 @@ def test_each_step_says_what_is_still_open(data, toy):
             faded = page.root.locator(".strip-squares [data-out]")
             expect(faded).to_have_count(len(ends) - len(left))
         page.play("R")
-        expect(page.status).to_contain_text("R gets m2. Still open: 1, and it loses one.")
+        expect(page.status).to_contain_text(
+            "R gets m2. Still open: 1, and it loses one."
+        )
         expect(page.status).to_contain_text("Too late")
         page.play("B1")
         expect(page.status).to_contain_text("m1 is lost: skipped.")
@@ -388,7 +395,9 @@ def test_where_the_lock_bites_a_button_says_why(toy):
         button = page.step_button("2")
         expect(button).to_have_attribute("aria-disabled", "true")
         expect(button).to_have_accessible_name(re.compile("Writer 2: L2 take the lock"))
-        expect(button).to_have_accessible_description("blocked: writer 1 holds the lock")
+        expect(button).to_have_accessible_description(
+            "blocked: writer 1 holds the lock"
+        )
         button.focus()
         page.press(["Enter"])
         assert page.schedule == "L1 A1"
@@ -504,6 +513,8 @@ def test_the_orders_worth_a_look_can_be_looked_at(toy):
             link.click()
             page.page.wait_for_function("hash => location.hash === hash", arg=fragment)
             assert page.schedule == text
+            whole = page.root.locator(".schedule").inner_text().split()
+            assert whole == [*text.split(), "end"]
             expect(page.root.locator(".schedule [data-over]")).to_have_count(1)
             said = link.locator("xpath=..").inner_text()
             lost = "nothing is lost" not in said
@@ -530,7 +541,7 @@ def test_undo_and_the_tiles_of_the_schedule(toy):
         assert page.schedule == "A1"
         page.button("Start again").click()
         assert page.schedule == ""
-        page.button("Undo").click()
+        page.press("u")
         assert page.schedule == ""
 
 
@@ -703,7 +714,9 @@ def test_nothing_here_reads_markup():
     assert len(scripts) > 5
     for path in scripts:
         text = path.read_text("utf-8")
-        found = re.search(r"(inner|outer)HTML|insertAdjacent|document\.write|eval\(", text)
+        found = re.search(
+            r"(inner|outer)HTML|insertAdjacent|document\.write|eval\(", text
+        )
         assert not found, f"{path.name}: {found[0]}"
         assert "console." not in text
 

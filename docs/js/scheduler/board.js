@@ -94,38 +94,38 @@ export function makeSchedule(onGo) {
       const place = element.children[i];
       if (i === total) renderEnd(place, game);
       else if (i < wanted) renderTile(place, game, i);
-      else if (place.dataset.is !== "free") {
-        place.dataset.is = "free";
-        place.replaceChildren();
-      }
+      else become(place, "free");
     }
   }
 
   return { element, render };
 }
 
+/** Let a place be what it is now; another kind of thing begins empty. */
+function become(place, is) {
+  const isTile = (name) => name === "taken" || name === "planned";
+  if (isTile(place.dataset.is) !== isTile(is) || !isTile(is)) place.replaceChildren();
+  place.dataset.is = is;
+  set(place, "data-over", null);
+}
+
 function renderTile(place, game, i) {
   const step = game.plan[i];
   const is = i < game.steps.length ? "taken" : "planned";
-  if (place.dataset.is === is && place.textContent === step) return;
-  place.dataset.is = is;
-  let tile = place.firstChild;
-  if (!tile) {
-    tile = h("button", { type: "button", "data-count": i + 1 });
-    place.append(tile);
+  become(place, is);
+  if (!place.firstChild) {
+    place.append(h("button", { type: "button", "data-count": i + 1 }));
   }
+  const tile = place.firstChild;
   set(tile, "data-thread", step.startsWith("R") ? "R" : step.slice(1));
   set(tile, "aria-label", is === "taken" ? `after ${step}` : `${step}, planned`);
   write(tile, step);
 }
 
 function renderEnd(place, game) {
-  place.dataset.is = "end";
+  become(place, "end");
   set(place, "data-over", game.leaf !== null);
-  if (!place.firstChild) {
-    place.append(h("span", {}, "end"));
-    set(place, "title", "the reader polls until nothing new comes");
-  }
+  place.append(h("span", { title: "the reader polls until nothing new comes" }, "end"));
 }
 
 /** One square for each schedule, in the laboratory's order. */
@@ -152,12 +152,7 @@ export function makeStrip() {
           .map(([how, words]) => h("span", {}, h("i", { "data-how": how }), words)),
       );
     }
-    const some = losing === 1 ? "1 of them loses" : `${losing} of them lose`;
-    const all = losing === leaves.length ? "all of them lose" : some;
-    write(
-      caption,
-      `${leaves.length} orders are possible, ${losing ? all : "none of them loses"} a message.`,
-    );
+    write(caption, `${leaves.length} orders are possible, ${howMany(game.tree)} a message.`);
     const open = new Set(game.tree.open(game.steps));
     leaves.forEach((leaf, i) => {
       set(squares.children[i], "data-out", !open.has(leaf));
@@ -166,6 +161,12 @@ export function makeStrip() {
   }
 
   return { element, render };
+}
+
+function howMany({ leaves, losing }) {
+  if (!losing) return "none of them loses";
+  if (losing === leaves.length) return "all of them lose";
+  return losing === 1 ? "1 of them loses" : `${losing} of them lose`;
 }
 
 const FATES = { fine: "both arrive", skipped: "skipped", overwritten: "overwritten" };

@@ -52,13 +52,14 @@ export function makeLevels(onChoose) {
   return { element, render };
 }
 
-/** The card above the board. */
-export function makeGoal() {
+/** The card above the board; `unbeaten` are the stores that answer free play. */
+export function makeGoal(unbeaten) {
   const title = h("h3", { tabindex: "-1" });
   const text = h("p");
   const tasks = h("ul", { class: "tasks" });
+  const summary = h("summary");
   const hint = h("p");
-  const hints = h("details", {}, h("summary", {}, "Hint"), hint);
+  const hints = h("details", {}, summary, hint);
   const foot = h("div", { class: "goal-foot" }, tasks, hints);
   const element = h(
     "section",
@@ -67,29 +68,31 @@ export function makeGoal() {
     text,
     foot,
   );
+  const free = {
+    title: "Free play: every store, every clock",
+    text: "Choose a store and a clock. Which stores lose nothing, whatever the clock does?",
+    hint: `${unbeaten.join(", ")}.`,
+    tasks: [],
+  };
   let shown;
 
   function render(level, tree, fulfilled) {
+    const { tasks: wanted, ...texts } = level ?? free;
     if (shown !== level) {
       shown = level;
-      write(title, level ? level.title : "Free play: every store, every clock");
-      write(
-        text,
-        level
-          ? fill(level.text, tree)
-          : "Choose a store and a clock. Which stores lose nothing, whatever the clock " +
-              "does?",
-      );
-      hints.hidden = !level;
       hints.open = false;
-      if (level) write(hint, fill(level.hint, tree));
+      write(title, texts.title);
+      write(text, fill(texts.text, tree));
+      write(summary, level ? "Hint" : "Answer");
+      write(hint, fill(texts.hint, tree));
+      tasks.hidden = !wanted.length;
       tasks.replaceChildren(
-        ...(level?.tasks ?? []).map((task) =>
+        ...wanted.map((task) =>
           h("li", {}, h("span", { class: "hidden" }), task.text),
         ),
       );
     }
-    level?.tasks.forEach((task, i) => {
+    wanted.forEach((task, i) => {
       set(tasks.children[i], "data-done", fulfilled(task));
       write(tasks.children[i].firstChild, fulfilled(task) ? "Done: " : "");
     });

@@ -32,6 +32,8 @@ export class Toy {
     this.#render();
     if (linked) this.#arrive();
     window.addEventListener("popstate", () => this.#addressChanged());
+    // After it the browser has moved the focus to its anchor, and lets us move it on.
+    window.addEventListener("hashchange", () => this.#cameByLink());
     document.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
@@ -191,20 +193,22 @@ export class Toy {
 
   /** The way back or forward, an address typed in, or a link to an order. */
   #addressChanged() {
-    const isNew = history.state?.scheduler === undefined;
-    if (this.#followAddress()) {
-      this.#render();
-      if (isNew) this.#arrive();
-    } else if (!location.hash) {
+    if (this.#followAddress()) this.#render();
+    else if (!location.hash) {
       this.#choose(this.#firstUndone());
       this.#render();
     }
   }
 
-  /** Lead who came by a link to the toy, and not to where the address has its anchor. */
+  #cameByLink() {
+    const isOurs = readLink(this.lab, location.hash) !== null;
+    if (isOurs && history.state?.scheduler === undefined) this.#arrive();
+  }
+
+  /** Lead who came by a link to the toy, not to the anchor of that name. */
   #arrive() {
     this.goal.title.focus({ preventScroll: true });
-    this.home.scrollIntoView();
+    this.goal.element.scrollIntoView();
   }
 
   // Keys
@@ -226,7 +230,7 @@ export class Toy {
 
   #make() {
     this.levels = makeLevels((level) => this.#enter(level));
-    this.goal = makeGoal();
+    this.goal = makeGoal(this.lab.unbeaten());
     this.axis = makeAxis();
     this.lanes = makeLanes((thread) => this.run(thread));
     this.schedule = makeSchedule((count) => this.#goTo(count));
@@ -297,8 +301,9 @@ export class Toy {
     clock.addEventListener("change", change);
     const ofDesign = h("label", {}, h("span", {}, "Store"), design);
     const ofClock = h("label", {}, h("span", {}, "Clock"), clock);
-    const element = h("div", { class: "pickers" }, ofDesign, ofClock);
-    return { element, design, clock, ofDesign, ofClock };
+    const doc = h("p");
+    const element = h("div", { class: "pickers" }, ofDesign, ofClock, doc);
+    return { element, design, clock, ofDesign, ofClock, doc };
   }
 
   #makeButtons() {
@@ -413,11 +418,13 @@ export class Toy {
     });
     write(this.store, game.store);
 
-    const { design, clock, ofDesign, ofClock, element } = this.pickers;
+    const { design, clock, ofDesign, ofClock, doc, element } = this.pickers;
     design.value = game.design.id;
     clock.value = game.clock;
     ofDesign.hidden = Boolean(level);
     ofClock.hidden = Boolean(level) && !level.chooseClock;
+    doc.hidden = ofDesign.hidden;
+    write(doc, game.design.doc.split("\n\n")[0]);
     element.hidden = ofDesign.hidden && ofClock.hidden;
 
     const { told, verdict, mood } = say(game);
