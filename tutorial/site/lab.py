@@ -133,10 +133,11 @@ class Lab:
             rows.append(f'<tr><th scope="row">{title}</th>{cells}<td>{shown}</td></tr>')
         head = f'<tr><th scope="col">Design</th>{heads}<th scope="col">First losing'
         return (
-            '<table class="outcomes"><caption>Losing schedules / all schedules'
-            "</caption><thead>"
+            '<div class="outcomes" role="region" aria-label="Table of outcomes"'
+            ' tabindex="0"><table class="outcomes">'
+            "<caption>Losing schedules / all schedules</caption><thead>"
             f"{head} schedule, 1 reader, 1 poll</th></tr></thead>"
-            f"<tbody>{''.join(rows)}</tbody></table>"
+            f"<tbody>{''.join(rows)}</tbody></table></div>"
         )
 
     def json(self) -> str:
