@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tutorial.site.places import Place, PlaceError, find_place
+from tutorial.site.places import Ambiguous, Place, PlaceError, find_place
 
 CONTEXT = 2  # lines shown around a change; more where it would fit in two places
 
@@ -165,7 +165,7 @@ class FileEdit:
     def show(self, selectors: list[str]) -> Change:
         """Show what `selectors` name and was not shown yet; without any, all of it.
 
-        Raises EditError when there is nothing new to show.
+        Raises EditError when there is nothing new to show, PlaceError for no place.
         """
         started = bool(self.shown) or not self.new_file
         wanted = self._select(selectors) - self.shown
@@ -207,6 +207,8 @@ class FileEdit:
             lines = [line for line in self.lines if getattr(line, side)]
             try:
                 place = find_place([line.text for line in lines], selector, self.path)
+            except Ambiguous:
+                raise
             except PlaceError as error:
                 errors.append(str(error))
                 continue

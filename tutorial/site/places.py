@@ -11,6 +11,10 @@ class PlaceError(LookupError):
     """The file has no such place, or more than one. The text says which."""
 
 
+class Ambiguous(PlaceError):
+    """The file has more than one such place."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Lines `first` to `last` of a file, counted from 1, both included."""
@@ -51,7 +55,8 @@ def find_place(lines: list[str], selector: str, name: str) -> Place:
         text = selector.strip('"')
         found = [number for number, line in enumerate(lines, 1) if text in line]
         if len(found) != 1:
-            raise PlaceError(f"{name}: {len(found)} lines have the text {text!r}.")
+            error = Ambiguous if found else PlaceError
+            raise error(f"{name}: {len(found)} lines have the text {text!r}.")
         if name.endswith(".js"):
             return _script_block(lines, found[0])
         return Place(found[0], found[0])
