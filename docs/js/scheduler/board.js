@@ -152,7 +152,8 @@ export function makeStrip() {
           .map(([how, words]) => h("span", {}, h("i", { "data-how": how }), words)),
       );
     }
-    write(caption, `${leaves.length} orders are possible, ${howMany(game.tree)} a message.`);
+    const lose = howMany(game.tree);
+    write(caption, `${leaves.length} orders are possible, ${lose} a message.`);
     const open = new Set(game.tree.open(game.steps));
     leaves.forEach((leaf, i) => {
       set(squares.children[i], "data-out", !open.has(leaf));

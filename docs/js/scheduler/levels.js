@@ -58,7 +58,7 @@ export const LEVELS = [
     title: "A lock in the wrong place",
     design: "setitem-lock",
     text:
-      "The dict takes a lock around each store. This is how the lock of 2013 ended, " +
+      "The dict takes a lock around each store. This is where the lock of 2013 ended, " +
       "after a refactoring. Lose the other message this time.",
     hint:
       "Python works out the key before it calls __setitem__, so the clock is read " +
@@ -286,8 +286,8 @@ export const LEVELS = [
       },
     ],
     lesson:
-      "One thread makes A and B one step. It does not make the clock rise. That is " +
-      "why the chat of stage 4 does both.",
+      "One thread makes A and B one step. It does not make the clock rise. Stage 5 has " +
+      "the one thread, and stamps that always rise.",
   },
 ];
 

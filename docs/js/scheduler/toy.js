@@ -164,8 +164,9 @@ export class Toy {
 
   #keepAddress(isNew = false) {
     const state = { scheduler: this.level?.id ?? "free" };
-    if (isNew) history.pushState(state, "", this.game.link);
-    else history.replaceState(state, "", this.game.link);
+    const { link } = this.game;
+    if (isNew) history.pushState(state, "", link);
+    else if (link !== location.hash) history.replaceState(state, "", link);
   }
 
   /** Play what the address names; return whether it names anything. */
@@ -217,13 +218,20 @@ export class Toy {
     if (!this.memory.keys || !this.element.isConnected) return;
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
     const { target } = event;
-    if (target !== document.body && !this.element.contains(target)) return;
+    const isOurs =
+      target === document.body ? this.#isSeen() : this.element.contains(target);
+    if (!isOurs || event.repeat) return;
     if (target.closest("input:not([type=checkbox]), select, textarea")) return;
     if (event.key in LETTERS) this.run(LETTERS[event.key]);
     else if (event.key === "u") this.undo();
     else if (event.key === "r") this.restart();
     else return;
     event.preventDefault();
+  }
+
+  #isSeen() {
+    const { top, bottom } = this.element.getBoundingClientRect();
+    return bottom > 0 && top < window.innerHeight;
   }
 
   // What is drawn

@@ -5,9 +5,11 @@ const EXPLAINED = {
     const { messages, reader, design } = game;
     const stands = design.number(messages[text].number);
     const cursor = design.number(reader.cursor);
-    return stands === cursor
-      ? `${text} stands at ${stands}. So does the cursor, and the reader asks for later ones.`
-      : `${text} stands at ${stands}, and the cursor at ${cursor} is past it.`;
+    const past =
+      stands === cursor
+        ? "So does the cursor, and the reader asks for later ones."
+        : `The cursor at ${cursor} is past it.`;
+    return `${text} stands at ${stands}. ${past}`;
   },
   overwritten: (text, game) => {
     const other = text === "m1" ? "m2" : "m1";
