@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
-import pytest
 from bs4 import BeautifulSoup
 from spellchecker import SpellChecker
 
@@ -16,7 +15,6 @@ from tutorial.site.pages import DOCS, all_pages
 PICTURES = DOCS / "img"
 SPELLING = DOCS / "spelling.txt"
 PICTURE = re.compile(r'\{\{ picture (\S+) "([^"]*)" \}\}')
-LONG_ALL_THE_SAME = re.compile(r"\]\(|https?:|^\||^ *\{\{|^\[")
 
 
 @cache
@@ -117,17 +115,3 @@ def test_words_are_spelled_right(site):
         for word in checker.unknown(words):
             wrong.setdefault(word, page.name)
     assert not wrong, f"Mend these, or add a real term to docs/spelling.txt: {wrong}"
-
-
-@pytest.mark.parametrize("page", all_pages(), ids=lambda page: page.path)
-def test_no_line_of_prose_is_too_long(page):
-    long = [
-        number
-        for number, line in enumerate(page.source.split("\n"), 1)
-        if len(line) > 92
-        and not re.search(r"\]\(|https?:|^\||^ *\{\{|^ *\$ |^\[", line)
-    ]
-    fenced = {
-        n for b in page.blocks if hasattr(b, "end") for n in range(b.line, b.end + 1)
-    }
-    assert not [number for number in long if number not in fenced]
