@@ -165,11 +165,14 @@ class FileEdit:
     def show(self, selectors: list[str]) -> Change:
         """Show what `selectors` name and was not shown yet; without any, all of it.
 
+        After the word "added" only what comes: what goes waits for a later step.
         Raises EditError when there is nothing new to show, PlaceError for no place.
         """
         started = bool(self.shown) or not self.new_file
+        marks = "+" if selectors[:1] == ["added"] else "+-"
+        selectors = selectors[marks == "+" :]
         wanted = self._select(selectors) - self.shown
-        wanted = {index for index in wanted if self.lines[index].mark != " "}
+        wanted = {index for index in wanted if self.lines[index].mark in marks}
         empty = not self.lines and self.new_file and not self.shown
         if not wanted and not empty:
             raise EditError(

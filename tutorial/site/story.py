@@ -37,7 +37,10 @@ VOLATILE = [
     (r"[A-Z][a-z]+ \d\d?, \d{4} - \d\d:\d\d:\d\d", "<time>"),
     (r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", "<time>"),
     (r"\b1[6-9]\d{8}\.\d+", "<stamp>"),
-    (r"\bin \d+(?:\.\d+)? ?s(?:econds?)?\b", "in <duration>"),
+    (
+        r"\bin \d+(?:\.\d+)? ?s(?:econds?)?\b(?: \(\d+:\d\d:\d\d\))?",
+        "in <duration>",
+    ),
     (r"\b0x[0-9a-f]{6,}", "<address>"),
 ]
 
