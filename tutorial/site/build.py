@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tutorial.site import measure
-from tutorial.site.expand import LAB_TABLE, Expansion, locked
+from tutorial.site.expand import LAB_TABLE, Expansion, count_lines, locked
 from tutorial.site.generated import generated_pages
 from tutorial.site.lab import Lab
 from tutorial.site.pages import DOCS, Page
@@ -27,6 +27,7 @@ class Build:
         offset = whole.count("\n") - markdown.count("\n")
         inline = {
             "lab": self.lab.cell,
+            "lines": count_lines,
             "version": locked,
             "measured": measure.value,
         }

@@ -13,7 +13,7 @@ from tutorial.site.pages import DIRECTIVE, Directive, Fence, Page
 from tutorial.site.plot import delay_plot
 from tutorial.stages import ROOT, find_stage
 
-INLINE = re.compile(r"\{\{ (?P<name>lab|measured|version) (?P<body>[^{}]+) \}\}")
+INLINE = re.compile(r"\{\{ (?P<name>lab|lines|measured|version) (?P<body>[^{}]+) \}\}")
 LOCK = ROOT / "requirements.lock"
 
 
@@ -146,3 +146,11 @@ def locked(name: str) -> str:
             installed = version(name)
             return match[1] if match[1] == installed else installed
     raise LookupError(f"requirements.lock has no {name}")
+
+
+def count_lines(path: str) -> str:
+    """How many lines a file of the repository has. Raises LookupError."""
+    file = ROOT / path
+    if not file.is_file():
+        raise LookupError(f"there is no {path}")
+    return str(len(file.read_text("utf-8").splitlines()))
