@@ -211,7 +211,11 @@ def rewrite(pages: tuple[str, ...]):
     from tutorial.site.story import rewrite as rewrite_page
 
     console = Console(highlight=False, stderr=True)
-    chosen = [Page.read(name.removeprefix("docs/")) for name in pages] or all_pages()
+    names = [name.removeprefix("docs/") for name in pages]
+    for name in names:
+        if not (DOCS / name).is_file():
+            raise click.ClickException(f"There is no docs/{name}.")
+    chosen = [Page.read(name) for name in names] or all_pages()
     for page in chosen:
         with tempfile.TemporaryDirectory() as place, console.status(page.path):
             try:
@@ -249,7 +253,7 @@ def measure():
 def pictures(names: tuple[str, ...]):
     """Take the pictures in docs/img anew, with the Chromium of this machine.
 
-    NAME is that of a function in tutorial/site/pictures.py; without one, all.
+    NAME is what pages call it, two-windows for example; without one, all.
     """
     from tutorial.site.pictures import NoBrowser, take_all
 
@@ -257,5 +261,5 @@ def pictures(names: tuple[str, ...]):
     try:
         with console.status("taking pictures") as status:
             take_all(names, status.update)
-    except NoBrowser as error:
+    except (NoBrowser, LookupError) as error:
         raise click.ClickException(str(error)) from error

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from tutorial.site.generated import generated_pages
 from tutorial.site.pages import all_pages
+from tutorial.stages import load_stages
 
 # What a page may not have, by the rules that axe calls WCAG A and AA.
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
@@ -79,5 +80,6 @@ def violations(page: Page) -> list[str]:
 def paths() -> list[str]:
     """The address of every page, written or generated, relative to the site."""
     written = [page.path for page in all_pages()]
-    made = [page.path for page in generated_pages()]
+    stages = pairwise(stage.number for stage in load_stages())
+    made = ["switcher.md", *(f"diff/{old}-{new}.md" for old, new in stages)]
     return [f"{path.removesuffix('.md')}.html" for path in sorted(written + made)]

@@ -7,10 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from tests.site.browsing import serving
 from tests.support.servers import wait_until
 from tutorial.stages import ROOT
 
 BUILD_SECONDS = 120
+
+
+def build(folder: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--clean"]
+    return subprocess.run(
+        [*command, "--site-dir", str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        timeout=BUILD_SECONDS,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -25,19 +39,21 @@ def site(tmp_path_factory) -> Path:
     except FileExistsError:
         wait_until(done.exists, lambda: "the site is built", BUILD_SECONDS)
     else:
-        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--clean"]
-        built = subprocess.run(
-            [*command, "--site-dir", str(folder)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-            timeout=BUILD_SECONDS,
-        )
-        passing = base / "site-output.part"
-        passing.write_text(f"{built.returncode}\n{built.stdout}")
-        passing.rename(done)
+        said = "1\nThe build was stopped."
+        try:
+            built = build(folder)
+            said = f"{built.returncode}\n{built.stdout}"
+        finally:  # others wait for it
+            passing = base / "site-output.part"
+            passing.write_text(said)
+            passing.rename(done)
     code, _, output = done.read_text().partition("\n")
     assert code == "0", f"`mkdocs build --strict` should pass. It says:\n{output}"
     return folder
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Where the site is served, on this machine."""
+    with serving(site) as found:
+        yield found

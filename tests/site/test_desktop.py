@@ -2,15 +2,9 @@
 
 import pytest
 
-from tests.site.browsing import opened, paths, serving, violations
+from tests.site.browsing import opened, paths, violations
 
 WINDOW = {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light"}
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    with serving(site) as found:
-        yield found
 
 
 @pytest.mark.parametrize("path", paths())

@@ -2,15 +2,9 @@
 
 import pytest
 
-from tests.site.browsing import opened, paths, serving, violations
+from tests.site.browsing import opened, paths, violations
 
 WINDOW = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    with serving(site) as found:
-        yield found
 
 
 @pytest.mark.parametrize("path", paths())

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import expect
 
-from tests.site.browsing import opened, serving, violations
+from tests.site.browsing import opened, violations
 from tests.support.whitebox import stage_modules
 from tutorial.site.pages import DOCS
 from tutorial.stages import find_stage
@@ -78,9 +78,8 @@ async () => {
 
 
 @pytest.fixture(scope="module")
-def address(site):
-    with serving(site) as found:
-        yield f"{found}/scheduler.html"
+def toy_address(address):
+    return f"{address}/scheduler.html"
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +89,13 @@ def data(site):
 
 
 @pytest.fixture
-def toy(address, chromium):
+def toy(toy_address, chromium):
     """A function that opens the page; afterwards its console must be empty."""
 
     @contextmanager
     def open_toy(fragment="", **options):
         options = {"reduced_motion": "reduce", **DESKTOP, **options}
-        with opened(chromium, address + fragment, **options) as (page, complaints):
+        with opened(chromium, toy_address + fragment, **options) as (page, complaints):
             page.locator("#scheduler[data-ready]").wait_for()
             yield Toy(page)
             # A page that is left while it loads has not got its icon.
@@ -143,15 +142,16 @@ class Toy:
 
     def level(self, name):
         self.page.evaluate("name => { location.hash = 'level/' + name }", name)
-        expect(self.levels.locator("[aria-current]")).to_have_count(1)
+        button = self.levels.get_by_role("button").nth(level_ids().index(name))
+        expect(button).to_have_attribute("aria-current", "step")
 
 
 # The model says what the laboratory says
 
 
 @pytest.fixture(scope="module")
-def played(address, chromium):
-    with opened(chromium, address, **DESKTOP) as (page, complaints):
+def played(toy_address, chromium):
+    with opened(chromium, toy_address, **DESKTOP) as (page, complaints):
         found = page.evaluate(PLAY_ALL)
         assert not complaints
     return found
@@ -324,12 +324,12 @@ def test_the_levels_come_one_after_the_other(toy):
         assert page.schedule == "A2 A1"
 
 
-def test_where_nothing_can_be_stored_it_works_all_the_same(toy, chromium, address):
+def test_where_nothing_can_be_stored_it_works_all_the_same(toy, chromium, toy_address):
     refuse = "Object.defineProperty(window, 'localStorage', {get() { throw 1; }})"
     with opened(chromium, "about:blank", **DESKTOP) as (page, _):
         page.unroute("**/*")
         page.add_init_script(refuse)
-        page.goto(address)
+        page.goto(toy_address)
         found = Toy(page)
         found.root.locator(".status").wait_for()
         found.play("A1 A2 B2 R B1")
@@ -692,20 +692,20 @@ def test_forced_colours_keep_what_counts(toy):
 # Without
 
 
-def test_without_scripts_a_sentence_and_the_table_stay(address, chromium):
+def test_without_scripts_a_sentence_and_the_table_stay(toy_address, chromium):
     options = {**PHONE, "java_script_enabled": False}
-    with opened(chromium, address, **options) as (page, complaints):
+    with opened(chromium, toy_address, **options) as (page, complaints):
         expect(page.get_by_text("It needs JavaScript")).to_be_visible()
         expect(page.locator("table.outcomes")).to_be_visible()
         expect(page.locator("table.outcomes tbody tr")).to_have_count(12)
         assert not complaints
 
 
-def test_without_the_data_a_sentence_and_the_table_stay(address, chromium):
+def test_without_the_data_a_sentence_and_the_table_stay(toy_address, chromium):
     with opened(chromium, "about:blank", **DESKTOP) as (page, _):
         page.unroute("**/*")
         page.route("**/scheduler.json", lambda route: route.fulfill(status=404))
-        page.goto(address)
+        page.goto(toy_address)
         expect(page.get_by_text("The schedules could not be loaded.")).to_be_visible()
         expect(page.locator("table.outcomes")).to_be_visible()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,9 @@ from urllib.parse import unquote, urldefrag, urlsplit
 from bs4 import BeautifulSoup
 from spellchecker import SpellChecker
 
-from tutorial.site.pages import DOCS, all_pages
+from tutorial.site.measure import kept, measured_code
+from tutorial.site.pages import DOCS, Fence, all_pages
+from tutorial.site.pictures import made_from
 
 PICTURES = DOCS / "img"
 SPELLING = DOCS / "spelling.txt"
@@ -76,7 +79,10 @@ def test_links_to_elsewhere_are_safe(site):
 
 def test_no_directive_is_left_over(site):
     marks = re.compile(r"\{\{|\}\}|siteblock\d|generated\d{4}in")
+    ours = re.compile(r"\{\{ (?:step|code|delete|lab|lines|measured|picture|version)\b")
     for page in pages_of(site):
+        found = ours.search(page.read_text("utf-8"))
+        assert not found, f"{page.name} has {found[0]!r}"
         soup = BeautifulSoup(page.read_text("utf-8"), "html.parser")
         for code in soup.select("pre, code, script, [data-copy]"):
             code.decompose()
@@ -84,16 +90,35 @@ def test_no_directive_is_left_over(site):
         assert not found, f"{page.name} has {found[0]!r}"
 
 
-def test_every_picture_is_used_and_has_both_shades():
+def test_every_block_of_a_page_is_known_to_be_run_or_not(site):
+    """No block slips in by another way of writing it."""
+    for page in all_pages():
+        built = (site / page.path).with_suffix(".html").read_text("utf-8")
+        blocks = BeautifulSoup(built, "html.parser").article.select("div.highlight")
+        plain = [block for block in blocks if not block.find_parent(class_="code")]
+        fences = [block for block in page.blocks if isinstance(block, Fence)]
+        assert len(plain) == len(fences), page.path
+
+
+def test_every_picture_is_used_has_both_shades_and_shows_what_is_so():
     used = set()
     for page in all_pages():
-        for name, alt in re.findall(
-            r"\{\{ picture (\S+) \"([^\"]*)\" \}\}", page.source
-        ):
+        for name, alt in PICTURE.findall(page.source):
             used.add(name)
             assert len(alt.split()) > 4, f"{page.path}: {name} needs an alt text"
+    assert used == set(made_from())
     wanted = {f"{name}-{shade}.png" for name in used for shade in ("light", "dark")}
-    assert {path.name for path in PICTURES.glob("*")} == wanted
+    assert {path.name for path in PICTURES.glob("*.png")} == wanted
+    noted = json.loads((PICTURES / "made_from.json").read_text("utf-8"))
+    old = [name for name, digest in made_from().items() if noted.get(name) != digest]
+    assert not old, (
+        f"`python -m tutorial site pictures {' '.join(old)}` takes them anew"
+    )
+
+
+def test_the_quoted_figures_were_measured_on_this_code():
+    again = "`python -m tutorial site measure` measures anew, on a quiet machine"
+    assert kept()["of"] == measured_code(), again
 
 
 def words_of(page: Path) -> set[str]:

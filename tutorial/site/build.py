@@ -15,9 +15,9 @@ class Build:
     """What one build of the site keeps between its pages."""
 
     def __init__(self):
-        self.lab = Lab()
         self.generated = {page.path: page for page in generated_pages()}
         self.expansions: dict[str, Expansion] = {}
+        self.lab = Lab()  # last: it starts processes, which close() ends
 
     def markdown(self, path: str, markdown: str, meta: dict) -> str:
         """A page's Markdown with marks for its directives. Raises PageError."""

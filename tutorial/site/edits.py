@@ -110,9 +110,9 @@ def _marks(old: list[str], new: list[str]) -> list[str]:
         for path, lines in zip(paths, (old, new), strict=True):
             path.write_bytes("".join(f"{line}\n" for line in lines).encode())
         everything = f"--unified={len(old) + len(new)}"
-        words = [git, "diff", "--no-index", "--no-color", "--no-ext-diff", everything]
-        words += ["--histogram", "--", *map(str, paths)]
-        done = subprocess.run(words, stdout=subprocess.PIPE, encoding="utf-8")
+        command = [git, "diff", "--no-index", "--no-color", "--no-ext-diff", everything]
+        command += ["--histogram", "--", *map(str, paths)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8")
     if done.returncode != 1:
         raise EditError("git could not compare two versions of a file.")
     _, _, body = done.stdout.partition("\n@@ ")

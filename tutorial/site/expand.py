@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+import platform
 import re
 from collections.abc import Callable
 from html import escape
-from importlib.metadata import version
 
 from tutorial.site import render
 from tutorial.site.measure import kept
@@ -52,7 +53,7 @@ class Expansion:
         return html
 
     def _fence(self, block: Fence) -> str:
-        kept = {k: v for k, v in block.attributes.items() if k in ("title", "hl_lines")}
+        kept = {k: v for k, v in block.attributes.items() if k == "title"}
         terminal = block.attributes.get("terminal")
         if terminal and "title" not in kept:
             kept["title"] = f"Terminal {terminal}"
@@ -117,13 +118,17 @@ class Expansion:
             f"<tr><td>{name}</td><td>{escape(locked(name))}</td></tr>" for name in names
         )
         head = "<tr><th>Package</th><th>Version</th></tr>"
-        return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        today = datetime.date.today().isoformat()
+        return (
+            f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+            f"<p>Built on {today} with Python {platform.python_version()}.</p>"
+        )
 
     def _inline(self, text: str, number: int) -> str:
         def one(match):
             try:
                 return self.inline[match["name"]](*match["body"].split())
-            except LookupError as error:
+            except (LookupError, TypeError) as error:
                 raise self.page.error(number, str(error)) from error
 
         shown = INLINE.sub(one, text)
@@ -136,15 +141,14 @@ LAB_TABLE = "<!-- the table of the laboratory -->"
 
 
 def locked(name: str) -> str:
-    """The version of a package in requirements.lock; as installed where it differs.
+    """The version of a package that requirements.lock pins.
 
     Raises LookupError for a package that is not there.
     """
     wanted = re.compile(rf"{re.escape(name)}==(\S+)", re.IGNORECASE)
     for entry in LOCK.read_text("utf-8").splitlines():
         if match := wanted.match(entry):
-            installed = version(name)
-            return match[1] if match[1] == installed else installed
+            return match[1]
     raise LookupError(f"requirements.lock has no {name}")
 
 

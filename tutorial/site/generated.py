@@ -38,8 +38,8 @@ class Generated:
 
     @property
     def markdown(self) -> str:
-        """The whole page."""
-        return "\n".join(self.lines) + "\n"
+        """The whole page. Search leaves it out: what it shows is in the chapters."""
+        return "\n".join(["---", "search:", "  exclude: true", "---", *self.lines, ""])
 
     def finish(self, html: str) -> str:
         """The page's HTML with the code in the place of the marks."""

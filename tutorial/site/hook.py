@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -11,10 +12,21 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 from tutorial.site.build import Build
+from tutorial.site.edits import EditError
+from tutorial.site.lab import LabError
 from tutorial.site.pages import PageError
 from tutorial.stages import load_stages
 
 build: Build | None = None
+
+
+@contextmanager
+def complaints():
+    """Turn what can be wrong with pages and stages into a line without traceback."""
+    try:
+        yield
+    except (EditError, LabError, PageError, SyntaxError) as error:
+        raise PluginError(str(error)) from error
 
 
 def on_config(config):
@@ -22,7 +34,8 @@ def on_config(config):
     global build
     if build is not None:
         build.close()
-    build = Build()
+    with complaints():
+        build = Build()
     config.watch += [str(stage.folder) for stage in load_stages()]
     return config
 
@@ -36,10 +49,8 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     """Put marks in the place of the directives."""
-    try:
+    with complaints():
         return build.markdown(page.file.src_uri, markdown, page.meta)
-    except PageError as error:
-        raise PluginError(str(error)) from error
 
 
 def on_page_content(html, page, config, files):
@@ -49,12 +60,14 @@ def on_page_content(html, page, config, files):
 
 def on_post_page(output, page, config):
     """Put in what took long."""
-    return build.post_page(output)
+    with complaints():
+        return build.post_page(output)
 
 
 def on_post_build(config):
     """Write what is no page."""
-    build.write(Path(config.site_dir))
+    with complaints():
+        build.write(Path(config.site_dir))
     build.close()
 
 

@@ -12,8 +12,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -77,7 +75,7 @@ class Lab:
             cwd=ROOT,
             env=environ,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
         )
 
@@ -85,14 +83,19 @@ class Lab:
         kept = self._kept(part)
         if part in self.processes:
             process = self.processes.pop(part)
-            output, _ = process.communicate()
+            output, complaint = process.communicate()
             if process.returncode:
-                raise LabError(f"The laboratory of stage 4 failed:\n{output[-2000:]}")
+                text = complaint[-2000:]
+                raise LabError(f"The laboratory of stage 4 failed:\n{text}")
+            found = json.loads(output)
             CACHE.mkdir(exist_ok=True)
+            for old in CACHE.glob(f"lab-{part}-*"):
+                old.unlink(missing_ok=True)
             # A build that is stopped here must not leave half a file.
-            passing = kept.with_suffix(f".{os.getpid()}")
+            passing = CACHE / f"{os.getpid()}-{kept.name}"
             passing.write_text(output, "utf-8")
             passing.replace(kept)
+            return found
         return json.loads(kept.read_text("utf-8"))
 
     @cached_property
@@ -155,16 +158,6 @@ class Lab:
 def _cell(row: dict) -> str:
     kind = "loses" if row["losing"] else "holds"
     return f'<td class="{kind}">{row["losing"]}/{row["schedules"]}</td>'
-
-
-@contextmanager
-def running() -> Iterator[Lab]:
-    """The laboratory, started; what is left of it is ended."""
-    lab = Lab()
-    try:
-        yield lab
-    finally:
-        lab.close()
 
 
 if __name__ == "__main__":

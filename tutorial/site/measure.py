@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ import statistics
 from collections.abc import Callable
 
 from tutorial.site.pages import DOCS
+from tutorial.stages import load_stages
 
 MEASURED = DOCS / "measured.json"
 STAGES = ("stage3", "stage5")
@@ -27,6 +29,7 @@ def take(progress: Callable[[str], None] = lambda text: None) -> dict:
 
     chosen = {s.name: s for s in servers() if s.name in STAGES}
     found: dict = {
+        "of": measured_code(),
         "when": datetime.date.today().isoformat(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
@@ -52,6 +55,19 @@ def take(progress: Callable[[str], None] = lambda text: None) -> dict:
             "growth": _short(history["growth"]),
         }
     found["times"] = _short(found["stage5"]["rate"] / found["stage3"]["rate"])
+    return found
+
+
+def measured_code() -> dict[str, str]:
+    """A digest of each measured server's code, as it is now."""
+    found = {}
+    for stage in load_stages():
+        name = stage.id.partition("_")[0]
+        if name in STAGES:
+            digest = hashlib.sha256((stage.folder / "chatserver.py").read_bytes())
+            for path in sorted((stage.folder / "twisted_chat").glob("*.py")):
+                digest.update(path.read_bytes())
+            found[name] = digest.hexdigest()[:16]
     return found
 
 

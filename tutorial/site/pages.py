@@ -172,16 +172,16 @@ class Page:
         return Listing(path, label, tuple(parts), tuple(lines))
 
 
-BLOCK_DIRECTIVES = {
-    "step": "changes of a file",
-    "delete": "a file or folder that goes",
-    "code": "code as it stands",
-    "left_wrong": "what the stage leaves wrong",
-    "picture": "a light and a dark picture",
-    "lab-table": "the outcome of every schedule",
-    "versions": "what the site was built with",
-    "plot": "a plot of measured data",
-}
+BLOCK_DIRECTIVES = (
+    "step",
+    "delete",
+    "code",
+    "left_wrong",
+    "picture",
+    "plot",
+    "lab-table",
+    "versions",
+)
 
 
 def _parts(lines: list[str], selectors: list[str], path: str):
@@ -231,7 +231,7 @@ class Edits:
         """
         stage = self.page.stage
         if self.old is None:
-            changed = [str(p) for p in stage_files(self.new)]
+            changed = [path.as_posix() for path in stage_files(self.new)]
             removed = []
         else:
             changed, removed = [*stage.adds, *stage.changes], list(stage.removes)

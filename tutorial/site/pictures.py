@@ -7,6 +7,8 @@ none.
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -27,6 +29,7 @@ from tutorial.site.story import end, free_ports
 from tutorial.stages import ROOT, find_stage
 
 PICTURES = DOCS / "img"
+NOTES = PICTURES / "made_from.json"
 SHADES = ("light", "dark")
 PATIENCE = 20.0  # seconds for a server to start, and for a page to show something
 FLAGS = [
@@ -292,19 +295,45 @@ def settle(windows) -> None:
         page.wait_for_timeout(100)
 
 
-ALL: tuple[Callable[[Camera], None], ...] = (
-    rooms,
-    two_windows,
-    both_transports,
-    parked_pollers,
-    scheduler,
-)
+# Each picture, and the folders that it shows: a change there asks for a new one.
+ALL: dict[Callable[[Camera], None], tuple[str, ...]] = {
+    rooms: ("stage1_django_ui/chat/static", "stage1_django_ui/chat/templates"),
+    two_windows: ("stage2_websocket/chat/static", "stage2_websocket/chat/templates"),
+    both_transports: ("stage3_longpoll/chat/static", "stage3_longpoll/chat/templates"),
+    parked_pollers: ("stage3_longpoll/chat/static", "stage3_longpoll/chat/templates"),
+    scheduler: ("docs/js", "stage4_locking_gil/lab"),
+}
+
+
+def name_of(take: Callable[[Camera], None]) -> str:
+    """The name by which pages call a picture."""
+    return take.__name__.replace("_", "-")
+
+
+def made_from() -> dict[str, str]:
+    """For each picture a digest of the files that it shows, as they are now."""
+    found = {}
+    for take, folders in ALL.items():
+        digest = hashlib.sha256()
+        for path in sorted(p for f in folders for p in (ROOT / f).rglob("*.*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.read_bytes())
+        found[name_of(take)] = digest.hexdigest()[:16]
+    return found
 
 
 def take_all(
     names: tuple[str, ...] = (), progress: Callable[[str], None] = lambda text: None
 ) -> None:
-    """Take pictures anew: those in `names`, or all. Raises NoBrowser."""
+    """Take pictures anew: those in `names`, or all, and note what they show.
+
+    Raises NoBrowser, and LookupError for a name that is none.
+    """
+    known = {name_of(take): take for take in ALL}
+    if unknown := set(names) - set(known):
+        raise LookupError(
+            f"No picture {', '.join(unknown)}. There is {', '.join(known)}."
+        )
     from playwright.sync_api import sync_playwright
 
     browsers = [os.environ.get("CHROMIUM", ""), "chromium", "google-chrome"]
@@ -315,7 +344,11 @@ def take_all(
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         for shade in SHADES:
-            for take in [t for t in ALL if not names or t.__name__ in names]:
-                progress(f"{take.__name__}, {shade}")
-                take(Camera(browser, shade))
+            for name in names or known:
+                progress(f"{name}, {shade}")
+                known[name](Camera(browser, shade))
         browser.close()
+    notes = json.loads(NOTES.read_text("utf-8")) if NOTES.exists() else {}
+    now = made_from()
+    notes |= {name: now[name] for name in names or known}
+    NOTES.write_text(json.dumps(notes, indent=1) + "\n", "utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +29,8 @@ import psutil
 from tutorial.site.pages import RUN, Directive, Fence, Page
 from tutorial.stages import ROOT, find_stage
 
-TIMEOUT = 90.0  # seconds for one command, and for what a server prints
+PATIENCE = 30.0  # seconds for what a server prints
+TIMEOUT = 300.0  # seconds for one command: nothing here hangs for that long
 GAP = "[...]"
 
 # What differs from run to run, and stands in the place of it when two are compared.
@@ -107,7 +110,7 @@ def matches(expected: tuple[str, ...], actual: tuple[str, ...]) -> bool:
 def fitted(expected: tuple[str, ...], actual: tuple[str, ...]) -> list[str]:
     """What the page should show of `actual`: as much of it as it showed before."""
     if GAP not in {line.strip() for line in expected}:
-        return list(actual)
+        return _with_gaps(expected, actual)
     kept: list[str] = []
     rest = list(actual)
     segment: list[str] = []
@@ -116,11 +119,19 @@ def fitted(expected: tuple[str, ...], actual: tuple[str, ...]) -> list[str]:
             segment.append(line)
             continue
         at = _best(segment, rest)
-        kept += rest[at : at + len(segment)]
+        kept += _with_gaps(segment, rest[at : at + len(segment)])
         rest = rest[at + len(segment) :]
         kept.append(GAP)
         segment = []
     return kept if expected[-1].strip() == GAP else kept[:-1]
+
+
+def _with_gaps(expected, actual) -> list[str]:
+    """The actual lines, but those of the expected ones that still agree."""
+    if len(expected) != len(actual):
+        return list(actual)
+    pairs = zip(expected, actual, strict=True)
+    return [old if matches((old,), (new,)) else new for old, new in pairs]
 
 
 def _best(segment: list[str], lines: list[str]) -> int:
@@ -210,6 +221,7 @@ class Story:
                         self._step(block)
                 elif block.notrun is None and block.language in RUN:
                     yield from getattr(self, f"_{block.language}")(block)
+            self._look_at_the_rest()
         finally:
             self.close()
 
@@ -221,6 +233,13 @@ class Story:
         if self.prompt:
             end(self.prompt)
 
+    def _look_at_the_rest(self) -> None:
+        """What no block shows may not be a traceback. Raises StoryError."""
+        for name, terminal in self.terminals.items():
+            rest = terminal.unread() if terminal.log else ""
+            if re.search(r"^.*Traceback|Unhandled", rest, re.MULTILINE):
+                raise StoryError(f"{self.page.path}: terminal {name} prints\n{rest}")
+
     # Steps.
 
     def _step(self, block: Directive) -> None:
@@ -231,7 +250,8 @@ class Story:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         edit = self.edits.files[change.path]
-        path.write_text("".join(f"{line}\n" for line in edit.text()), "utf-8")
+        text = "".join(f"{line}\n" for line in edit.text())
+        path.write_bytes(text.encode())  # the same line ends on every system
 
     # Commands.
 
@@ -312,7 +332,7 @@ class Story:
 
     def _until(self, terminal: Terminal, expected: tuple[str, ...]) -> tuple[str, ...]:
         """What was printed by the time when it agrees, or when time is up."""
-        deadline = time.monotonic() + TIMEOUT / 3
+        deadline = time.monotonic() + PATIENCE
         while True:
             ended = terminal.running.poll() is not None
             unread = terminal.unread()
@@ -340,7 +360,10 @@ class Story:
             lines = [self._real(line) for line in source]
             self.prompt.stdin.write(json.dumps({"source": lines}) + "\n")
             self.prompt.stdin.flush()
+            guard = threading.Timer(TIMEOUT, self.prompt.kill)
+            guard.start()
             answer = self.prompt.stdout.readline()
+            guard.cancel()
             if not answer:
                 raise self._error(block, f"the prompt ended at {source[0]}")
             actual = self._shown(json.loads(answer)["output"])
@@ -357,8 +380,9 @@ class Story:
     def _shown(self, output: str) -> tuple[str, ...]:
         for shown, real in self.ports.items():
             output = re.sub(rf"\b{real}\b", shown, output)
-        for path in {self.home, self.home.resolve()}:
-            output = output.replace(str(path), "~")
+        # On a Mac one of them begins with the other.
+        for path in sorted({str(self.home), str(self.home.resolve())}, key=len)[::-1]:
+            output = output.replace(path, "~")
         lines = output.rstrip("\n").split("\n")
         return tuple(line.rstrip() for line in lines) if output.strip() else ()
 
@@ -436,13 +460,13 @@ def copy_clone(target: Path) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that are free now."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    found = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
+    """Ports of 127.0.0.1 that are free now, and that no client gets by chance."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(20000, 32000)  # clients get theirs from above
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
     return found
 
 
