@@ -130,6 +130,15 @@ def test_what_was_shown_is_not_shown_again():
         edit.show([])
 
 
+def test_what_goes_can_wait_for_a_later_step():
+    edit = edit_of(OLD.split("\n")[:-1], NEW.split("\n")[:-1], "a.py")
+    edit.show(["added", "A.one"])
+    assert "        return 1" in edit.text()
+    assert "        return 2" in edit.text()
+    edit.show(["A.one"])
+    assert "        return 1" not in edit.text()
+
+
 def test_a_range_needs_two_ends():
     assert ranges(["A", "B", "..", "C"]) == [("A", "A"), ("B", "C")]
     for wrong in (["A", ".."], ["..", "A"]):
