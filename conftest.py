@@ -7,7 +7,6 @@ knows which tests to run.
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tests.support.reactor import clean_reactor
 from tests.support.requests import ORIGIN
 from tests.support.servers import Chat, Target
 from tests.support.whitebox import chat_classes
+from tutorial.checks import find_browser
 from tutorial.stages import find_stage, load_stages
 
 CHROMIUM_FLAGS = [
@@ -146,9 +146,7 @@ def chromium_path() -> str:
 
     Without one the test is skipped, or fails where REQUIRE_BROWSER is set.
     """
-    named = os.environ.get("CHROMIUM")
-    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
-    path = next(filter(None, map(shutil.which, names)), None)
+    path = find_browser()
     if path is None:
         message = (
             "no Chromium on PATH, so nothing was tested in a browser. "

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from rich.text import Text
 from tutorial import checks
 from tutorial.checks import Finding, Ports
 from tutorial.environment import read_group
+from tutorial.mistakes import name_mistakes, shorten
 from tutorial.stages import ROOT, Stage, find_stage, load_stages
 
 COLOURS = {"ok": "green", "note": "yellow", "problem": "bold red"}
@@ -69,15 +71,36 @@ def read_ports() -> Ports:
         raise click.ClickException(str(error)) from error
 
 
-def package_findings() -> list[Finding]:
-    """Check the packages that running a stage needs."""
+def python_findings(group: str) -> list[Finding]:
+    """Check this Python, and the packages that `group` of pyproject.toml asks for."""
     lock = (ROOT / "requirements.lock").read_text("utf-8")
-    return checks.check_packages(
-        read_group("run"),
+    packages = checks.check_packages(
+        read_group(group),
         checks.installed_requires,
         checks.installed_version,
         checks.read_lock(lock),
+        group,
     )
+    environment = checks.check_environment(Path(sys.prefix), ROOT)
+    if environment.level == "note" and any(p.level == "problem" for p in packages):
+        # What is missing here is there.
+        environment = replace(environment, level="problem")
+    version = tuple(sys.version_info[:3])
+    return [checks.check_python(version, sys.executable), environment, *packages]
+
+
+def project_findings(folder: Path) -> list[Finding]:
+    """Check what is in `folder`, without running it."""
+    found = checks.check_stage(folder)
+    if found.level == "problem":
+        return [found]
+    return [found, *checks.check_database(folder)]
+
+
+def problems_in(findings: list[Finding]) -> str:
+    """The problems among `findings`, as text; empty if there are none."""
+    problems = [finding for finding in findings if finding.level == "problem"]
+    return "\nError: ".join(str(problem) for problem in problems)
 
 
 @main.command()
@@ -94,14 +117,12 @@ def run(stage: str | None):
 
     folder, title = choose(stage)
     ports = read_ports()
-    findings = [checks.check_stage(folder), *package_findings()]
+    findings = [*project_findings(folder), *python_findings("run")]
     with_chat = (folder / "chatserver.py").is_file()
     findings += checks.look_at_ports(ports, ROOT, with_chat)
-    problems = [finding for finding in findings if finding.level == "problem"]
-    if problems:
-        raise click.ClickException(
-            "\nError: ".join(str(problem) for problem in problems)
-        )
+    findings.append(checks.check_origins(os.environ, ports))
+    if text := problems_in(findings):
+        raise click.ClickException(text)
 
     console = Console(highlight=False)
     environ = dict(os.environ)
@@ -112,10 +133,10 @@ def run(stage: str | None):
         click.echo("Stopped.", err=True)
         sys.exit(130)
     if output:
-        last = "\n".join(output.splitlines()[-15:])
-        raise click.ClickException(
-            f"{last}\n`manage.py migrate` in {folder} failed; its last lines are above."
-        )
+        inner = runner.environment(ports, environ)
+        named = [str(one) for one in name_mistakes(output, folder, inner)]
+        says = f"`manage.py migrate` in {folder} failed; its last lines are above."
+        raise click.ClickException("\n".join([*shorten(output, folder), says, *named]))
     console.print(f"{title}: the database is ready, starting the servers.")
     address = f"Open http://127.0.0.1:{ports.django}/"
     if sys.stdout.isatty():
@@ -133,24 +154,29 @@ def run(stage: str | None):
 
 
 @main.command()
-def doctor():
-    """Look for what may be in the way, and say what to do about it."""
-    version = tuple(sys.version_info[:3])
+@click.argument("stage", required=False)
+def doctor(stage: str | None):
+    """Look for what may be in the way, and say what to do about it.
+
+    With STAGE, a number, a name, or the path of a folder of your own, look into that
+    folder, too.
+    """
+    folder, _ = choose(stage)
     findings = [
-        checks.check_python(version, sys.executable),
-        checks.check_environment(Path(sys.prefix), ROOT),
+        *python_findings("run"),
         checks.check_folder(Path.cwd(), ROOT),
-        *package_findings(),
+        *project_findings(folder),
     ]
     try:
-        findings += checks.look_at_ports(Ports.read(os.environ), ROOT)
+        ports = Ports.read(os.environ)
+        findings += checks.look_at_ports(ports, ROOT)
+        findings.append(checks.check_origins(os.environ, ports))
     except ValueError as error:
         findings.append(Finding("problem", str(error)))
     findings += checks.check_leftovers(checks.running_servers(), ROOT)
+    findings.append(checks.check_localhost(checks.localhost_addresses()))
     findings.append(checks.check_git(shutil.which("git")))
-    findings.append(checks.check_database(load_stages()[-1].folder))
-    browsers = ("chromium", "chromium-browser", "google-chrome")
-    findings.append(checks.check_browser(shutil.which(name) for name in browsers))
+    findings.append(checks.check_browser(checks.find_browser()))
     console = Console(highlight=False)
     for finding in findings:
         show(console, finding)
