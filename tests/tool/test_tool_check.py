@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -10,6 +11,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
+from markdown.extensions.toc import slugify
 
 from tests.support.servers import free_ports, wait_until
 from tutorial.judge import Kind, Unfit, take_copy
@@ -398,6 +400,11 @@ def test_the_tasks_are_fit_to_be_shown():
         assert file == chapters[task.stage], task
         assert anchor, task
         assert len(task.hints) == 2, task
+        text = (ROOT / "docs" / file).read_text("utf-8")
+        headings = re.findall(r"^#+ (.*?)(?: *\{#(.*)\})?$", text, re.M)
+        anchors = {given or slugify(title, "-") for title, given in headings}
+        if "## " in text:  # it is written
+            assert anchor in anchors, f"{task.read} is not there"
     for stage in load_stages():
         kinds = [task.in_browser for task in tasks_of(stage)]
         assert kinds == sorted(kinds), "those in a browser come last"
