@@ -25,6 +25,8 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # The windows of one profile share a process, which spares a second for each.
+    "--renderer-process-limit=1",
 ]
 
 
@@ -50,6 +52,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for marker in [
         "stages(first, last): this test is about these stages only, by number",
+        "measures_time: says as much about the machine as about the folder",
         "not_judged: this test is not about the stage of this run",
     ]:
         config.addinivalue_line("markers", marker)

@@ -241,7 +241,8 @@ def check(
 
     Starts a copy of what is in the folder and talks to it. The folder and its
     database stay as they are. A server has 12 seconds to start and 5 to react, a
-    test has 20, on a busy machine more; then all is ended.
+    test has 20, on a busy machine more; then all is ended. Tests that measure how
+    fast something is are left out.
     """
     from tutorial import report
     from tutorial.judge import Judge

@@ -173,17 +173,39 @@ def _names(file: Path, folder: Path) -> bool:
     return str(folder) in text
 
 
+def lanes_for(stage: Stage, browser: bool) -> dict[str, list[str]]:
+    """Which tests run side by side: a name for each lane, and its paths.
+
+    Those in a browser take the longest. So they have two lanes, of about equal length.
+    """
+    lanes = {"contract": ["tests/contract"]}
+    if browser:
+        for file in sorted((ROOT / "tests" / "browser").glob("test_*.py")):
+            number = int(file.name.split("_")[1])
+            if number <= stage.number:
+                name = "browser" if number <= 2 else "browser-more"
+                lanes.setdefault(name, []).append(str(file.relative_to(ROOT)))
+    return lanes
+
+
 class Lane:
-    """One process of tests. Its events go to `events`, as (lane, event)."""
+    """One process that runs `tests`, paths. Its events go to `events`, with itself."""
 
     def __init__(
-        self, name: str, stage: Stage, work: Path, environ: dict, events: queue.Queue
+        self,
+        name: str,
+        tests: list[str],
+        stage: Stage,
+        work: Path,
+        environ: dict[str, str],
+        events: queue.Queue,
     ):
         self.name, self.log = name, work / f"{name}.log"
         self.over = False  # has it said that it has come to its end?
         self.heard = time.monotonic()  # when it last said something
-        command = [sys.executable, "-m", "pytest", f"tests/{name}"]
+        command = [sys.executable, "-m", "pytest", *tests]
         command += ["-p", "tests.support.events", "-p", "no:cacheprovider", "-q"]
+        command += ["-m", "not measures_time"]
         command += [f"--stage={stage.id}", f"--path={work / 'theirs'}"]
         command += [f"--basetemp={work / name}"]
         with self.log.open("wb") as log:
@@ -237,7 +259,7 @@ class Judge:
         tell: Callable[[Judge], None] = lambda judge: None,
     ):
         self.limits, self.core, self.tell = limits or Limits(), core, tell
-        self.names = ["contract", "browser"] if browser else ["contract"]
+        self.tests = lanes_for(stage, browser)
         tasks = [
             TaskResult(task)
             for task in tasks_of(stage)
@@ -296,8 +318,8 @@ class Judge:
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             MARK: mark,
         }
-        for name in self.names:
-            lane = Lane(name, self.verdict.stage, work, environ, self.events)
+        for name, tests in self.tests.items():
+            lane = Lane(name, tests, self.verdict.stage, work, environ, self.events)
             self.lanes.append(lane)
             if self.core is not None:
                 with suppress(psutil.Error, AttributeError):  # macOS cannot
