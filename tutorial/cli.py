@@ -205,13 +205,13 @@ def show(console: Console, finding: Finding) -> None:
 
 CODES = """\b
 Exit codes:
-  0  all tasks passed
-  1  it runs, and behaves wrongly
-  2  the command line is wrong
-  3  nothing here that looks like the project
-  4  it did not start
-  5  it started, and stopped answering
-  6  the check itself failed, which says nothing about the work
+  0  All tasks passed.
+  1  It runs, and behaves wrongly.
+  2  The command line is wrong.
+  3  There is nothing here that looks like the project.
+  4  It did not start.
+  5  It started, and stopped answering.
+  6  The check itself failed, which says nothing about the work.
 """
 
 

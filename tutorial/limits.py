@@ -19,6 +19,7 @@ class Limits:
     start: float = 12.0  # until a server listens
     manage: float = 12.0  # until a command of manage.py is done
     answer: float = 5.0  # until a server that listens reacts to a request
+    hear: float = 3.0  # until a client gives up waiting for a message
     stop: float = 2.0  # that a server has to end when it is told to
     test: float = 20.0  # that one test may take
     silence: float = 40.0  # without news from the tests' process
@@ -28,9 +29,13 @@ class Limits:
 
     def stretched(self, load: float) -> Limits:
         """The limits on a machine that does the work of `load` such machines."""
-        times = ("start", "manage", "answer", "test", "silence", "after_failure")
         factor = min(max(load, 1.0), 10.0)
-        return replace(self, **{name: getattr(self, name) * factor for name in times})
+        times = {
+            name: value * factor
+            for name, value in asdict(self).items()
+            if isinstance(value, float)
+        }
+        return replace(self, **times)
 
     def write(self) -> dict[str, str]:
         """The limits as a variable of the environment."""

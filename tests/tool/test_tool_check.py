@@ -23,7 +23,7 @@ from tutorial.tasks import load_tasks, tasks_of
 PATIENCE = 240  # seconds until a test gives up; the machine may be busy
 # Enough on a busy machine, except where a test waits for one of them to pass.
 LONG = Limits().stretched(5)
-SHORT = replace(LONG, answer=3.0, output=1_000_000, processes=15)
+SHORT = replace(LONG, answer=3.0, hear=3.0, output=1_000_000, processes=15)
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="the programs under check fork"
@@ -257,7 +257,8 @@ def test_a_mistake_is_told_with_all_that_helps(check, mine, tmp_path):
 
     folder = mine("2", chatserver=plant)
     junit = tmp_path / "result.xml"
-    code, report = check("2", folder, "--junit", junit, limits=LONG)
+    limits = replace(LONG, hear=3.0)
+    code, report = check("2", folder, "--junit", junit, limits=limits)
     assert (code, report["verdict"]) == (Kind.WRONG.code, "wrong")
     failure = report["failure"]
     assert "Bob should hear 'hello', because Ann said it." in failure["says"]
