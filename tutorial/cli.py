@@ -303,7 +303,7 @@ def check_class(
     if browser and not checks.find_browser():
         fail(str(checks.check_browser(None)))
     console = Console(highlight=False)
-    jobs = jobs or os.cpu_count() or 1
+    jobs = jobs or len(many.processors()) or os.cpu_count() or 1
     whole = many.Class(chosen, folders, jobs, browser=browser, limits=limits())
     with ending_on_signals(), many.Screen(console, len(folders)) as screen:
         whole.run(screen.tell)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import threading
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 from django.template import Context, Engine
 from rich.console import Console
 from rich.live import Live
@@ -53,6 +53,14 @@ def project_in(folder: Path) -> Path:
     return folder
 
 
+def processors() -> list[int]:
+    """The processors that this process may use, where a system lets it choose."""
+    try:
+        return psutil.Process().cpu_affinity()
+    except AttributeError:  # macOS
+        return []
+
+
 class Class:
     """The checks of all `folders`, `jobs` of them at a time."""
 
@@ -70,7 +78,7 @@ class Class:
         self.done: dict[Path, Verdict] = {}
         self.jobs, self.cancelled = jobs, threading.Event()
         # One processor for each, so that whoever keeps one busy delays nobody else.
-        self.cores = [*range(jobs)] if jobs <= (os.cpu_count() or 1) else []
+        self.cores = processors() if jobs <= len(processors()) else []
         for folder in folders:
             judge = Judge(stage, project_in(folder), browser=browser, limits=limits)
             judge.cancelled = self.cancelled

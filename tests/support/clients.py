@@ -36,7 +36,14 @@ class Client:
         self.chat.note(f"{self.name} opens {url} from a page of {origin}")
         with ExitStack() as stack:
             try:
-                opening = connect(url, origin=origin, proxy=None, compression=None)
+                opening = connect(
+                    url,
+                    origin=origin,
+                    proxy=None,
+                    compression=None,
+                    open_timeout=SECONDS,
+                    close_timeout=1,  # a server that hangs will not answer
+                )
                 self.socket = stack.enter_context(opening)
             except (WebSocketException, OSError) as error:
                 raise AssertionError(

@@ -167,6 +167,7 @@ class Reporter:
         except Stopped as error:
             kind, says, server = "stopped", str(error), error.server
         first, *rest = EXPLAINED.sub("", printable(says)).splitlines() or [""]
+        first = first[:1000]
         self.failure = {"kind": kind, "says": first, "wire": []}
         if self.chat:
             self.failure["wire"] = [printable(line)[:300] for line in self.chat.wire]

@@ -284,7 +284,7 @@ class Chat:
         self.folder = copy_stage(target.folder, workspace / "copy")
         self.django_port, self.chat_port = free_ports(2)
         self.clock = Clock(workspace / "clock")
-        self.wire: deque[str] = deque(maxlen=200)
+        self.wire: deque[str] = deque(maxlen=60)
         self.env = {
             **os.environ,
             "CHAT_PORT": str(self.chat_port),
