@@ -73,7 +73,7 @@ class Request:
             assert isinstance(reply, Reply)
         except (ValueError, AssertionError):
             raise AssertionError(
-                f"{self.what} should be answered with a JSON object, not with "
+                f"{self.what} should be answered with JSON, not with "
                 f"{response.status} {short(text)}."
             ) from None
         return Answer(response.status, response.headers, reply)
