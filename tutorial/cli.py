@@ -253,7 +253,8 @@ def check(
     console = Console(highlight=False, stderr=as_json)
     browser = None if no_browser else checks.find_browser()
     judge = Judge(chosen, path.expanduser(), browser=bool(browser), limits=limits())
-    console.print(Text(f"{chosen.title}: {judge.verdict.folder}"), soft_wrap=True)
+    title = f"Stage {chosen.number}, {chosen.title}: {judge.verdict.folder}"
+    console.print(Text(title), soft_wrap=True)
     if not browser:
         why = "as you wish" if no_browser else "as there is no Chromium here"
         console.print(f"Without the tests in a browser, {why}.", soft_wrap=True)

@@ -31,7 +31,7 @@ class Limits:
         """The limits on a machine that does the work of `load` such machines."""
         factor = min(max(load, 1.0), 10.0)
         times = {
-            name: value * factor
+            name: round(value * factor, 1)
             for name, value in asdict(self).items()
             if isinstance(value, float)
         }

@@ -55,7 +55,7 @@ class Reporter:
     def __init__(self, limits: Limits):
         self.limits = limits
         self.chat: Chat | None = None
-        self.failed_tasks: set[Task | None] = set()
+        self.failed_tasks: set[Task] = set()
         self.failed_since: float | None = None
         servers.START_SECONDS = limits.start
         servers.MANAGE_SECONDS = limits.manage
@@ -151,7 +151,8 @@ class Reporter:
         """Look into the failure of a test, and keep all that is known of it."""
         self.failed_tasks.add(task_of(item.nodeid))
         self.failed_since = self.failed_since or time.monotonic()
-        kind, says, server = "wrong", str(error), None
+        kind = "wrong" if self.chat else "not-started"
+        says, server = str(error), None
         if not isinstance(error, AssertionError):
             says = f"{type(error).__name__}: {error}"
         try:

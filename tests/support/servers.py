@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from tutorial.mistakes import shorten
 from tutorial.processes import below, how, is_gone, kill_all
 from tutorial.stages import Stage, copy_stage
 
@@ -114,10 +115,14 @@ class Server:
         self.port = port
         self._launch()
         try:
-            if not comes_true(self._accepts, START_SECONDS):
+            # Who listens elsewhere by then, will not come here any more.
+            if not comes_true(self._accepts, START_SECONDS / 3) and (
+                self._addresses()
+                or not comes_true(self._accepts, START_SECONDS * 2 / 3)
+            ):
                 raise NotStarted(self._why_not(), self)
         except BaseException:
-            self.stop()  # Nobody else would: who starts it has nothing to stop yet.
+            self.kill()  # Nobody else would: who starts it has nothing to stop yet.
             raise
 
     def run(self, seconds: float) -> str:
@@ -145,24 +150,26 @@ class Server:
 
     def _accepts(self) -> bool:
         if self.process.poll() is not None:
-            says = f"{self.name} should start, but it {how(self.process.returncode)}."
+            ended = how(self.process.returncode)
+            says = f"{self.name} should start, but it {ended}.{self.last_words()}"
             raise NotStarted(says, self)
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _why_not(self) -> str:
-        should = (
-            f"{self.name} was told to use port {self.port}, but "
-            f"after {START_SECONDS:g} s nothing listens on 127.0.0.1:{self.port}."
-        )
-        addresses = {
+        by = " by CHAT_PORT" if self.env.get("CHAT_PORT") == str(self.port) else ""
+        says = f"{self.name} was told{by} to use port {self.port}, but nothing listens on"
+        there = " and on ".join(sorted(self._addresses()))
+        listens = f"It listens on {there}." if there else "It listens nowhere."
+        return f"{says} 127.0.0.1:{self.port}. {listens}"
+
+    def _addresses(self) -> set[str]:
+        """Where it listens: addresses with ports."""
+        return {
             f"{connection.laddr.ip}:{connection.laddr.port}"
             for process in self._family()
             for connection in listening(process)
         }
-        if addresses:
-            return f"{should} It listens on {' and '.join(sorted(addresses))}."
-        return f"{should} It listens nowhere."
 
     def answers(self, seconds: float) -> bool:
         """Does it react to a request in so many seconds, if only to refuse it?"""
@@ -230,6 +237,12 @@ class Server:
         with self.log.open("rb") as log:
             log.seek(max(start, self.written() - MOST_OUTPUT))
             return log.read(MOST_OUTPUT).decode("utf-8", "replace")
+
+    def last_words(self) -> str:
+        """The last line of the output, as a sentence; empty if there is none."""
+        return "".join(
+            f" It said: {line}" for line in shorten(self.output(), self.cwd, 1)
+        )
 
     def tail(self, lines: int = 15) -> str:
         """The last lines of the output."""
@@ -330,6 +343,7 @@ class Chat:
             self.manage("migrate", "--verbosity", "0")
         except AssertionError as error:
             says, _, _ = str(error).partition(" It said:")
+            says += self._manage.last_words()
             raise NotStarted(says, self._manage) from None
         self._django.start(self.django_port)
         return self._django
