@@ -173,9 +173,9 @@ def test_after_a_success_the_waits_are_short_again(window):
     ann = window()
     server = Refusing(ann)
     ann.open()
-    pass_time(ann, 120)
+    pass_time(ann, 120, step=4)
     server.letting_in = True
-    pass_time(ann, 60)
+    pass_time(ann, 60, step=2)
     expect(ann.log).to_contain_text("connected ....")
     server.letting_in = False
     server.last.close()

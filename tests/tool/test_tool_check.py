@@ -190,6 +190,14 @@ def test_a_chat_server_on_the_wrong_port(check, mine, program):
     assert f"The chat server wants port {port}, although CHAT_PORT is" in mistake
 
 
+def test_a_folder_in_the_middle_of_the_tutorial(check, mine):
+    code, report = check("2", mine("1"), limits=LONG)
+    assert code == Kind.NOT_STARTED.code
+    assert "There is no chatserver.py beside manage.py." in report["failure"]["says"]
+    done = {task["chapter"]: task["status"] for task in report["tasks"]}
+    assert done == {"stage1_django_ui": "passed", "stage2_websocket": "not reached"}
+
+
 # --- What stops answering ---------------------------------------------------
 
 
