@@ -48,6 +48,8 @@ class Progress:
 
     def finish(self) -> None:
         """Print the tasks that are left."""
+        if self.verdict.kind is Kind.NOTHING:
+            return
         for result in self.verdict.tasks[self.printed :]:
             self._print(result)
 

@@ -56,7 +56,7 @@ class Request:
         __tracebackhide__ = True
         try:
             response = self.connection.getresponse()
-            text = response.read().decode("utf-8", "replace")
+            text = response.read(1_000_000).decode("utf-8", "replace")
         except TimeoutError:
             raise AssertionError(
                 f"{self.what} should be answered, but was not in {SECONDS:g} s."

@@ -26,7 +26,7 @@ from tutorial.stages import Stage, copy_stage
 START_SECONDS = 20.0  # that a server has until it listens
 STOP_SECONDS = 5.0  # that it has to end by itself
 MANAGE_SECONDS = 60.0  # that manage.py has for a command
-MOST_OUTPUT = 1_000_000  # bytes of a server's output that are looked at
+MOST_OUTPUT = 1_000_000  # bytes of what a server writes that are looked at
 SCRIPTED = Path(__file__).parent / "scripted_clock"
 
 
@@ -158,7 +158,9 @@ class Server:
 
     def _why_not(self) -> str:
         by = " by CHAT_PORT" if self.env.get("CHAT_PORT") == str(self.port) else ""
-        says = f"{self.name} was told{by} to use port {self.port}, but nothing listens on"
+        says = (
+            f"{self.name} was told{by} to use port {self.port}, but nothing listens on"
+        )
         there = " and on ".join(sorted(self._addresses()))
         listens = f"It listens on {there}." if there else "It listens nowhere."
         return f"{says} 127.0.0.1:{self.port}. {listens}"
@@ -375,7 +377,7 @@ class Chat:
         try:
             connection.request("GET", path)
             response = connection.getresponse()
-            response.text = response.read().decode("utf-8", "replace")
+            response.text = response.read(MOST_OUTPUT).decode("utf-8", "replace")
             self.note(f"GET {path} from Django: {response.status} {response.reason}")
             return response
         except (OSError, http.client.HTTPException) as error:
