@@ -1,8 +1,10 @@
 # make run STAGE=1      make test ARGS="-k origin"      make diff FROM=1 TO=2
+# make check STAGE=3 DIR=~/mychat ARGS=--hint
 # PYTHON=python3.12 chooses the Python that .venv is made with.
 
 PYTHON =
 STAGE =
+DIR =
 ARGS =
 FROM = 1
 TO = 2
@@ -11,7 +13,7 @@ VENV_PYTHON = .venv/bin/python
 FIND = python=$$(sh tutorial/find_python.sh "$(PYTHON)")
 SET_UP = $(FIND) && "$$python" tutorial/bootstrap.py
 
-.PHONY: help run test doctor diff docs setup bench-setup bench lint clean
+.PHONY: help run check check-class test doctor diff docs setup bench-setup bench lint clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -21,11 +23,19 @@ run: ## start Django and Twisted: the newest stage, or STAGE=1, or STAGE=folder
 	@trap : INT; $(SET_UP) run && stage="$(STAGE)" && \
 	$(VENV_PYTHON) -m tutorial run $${stage:+"$$stage"} || test $$? -eq 130
 
+check: ## judge a folder of yours: STAGE=3 DIR=~/mychat; ARGS=--hint gives a hint
+	@$(SET_UP) test && \
+	$(VENV_PYTHON) -m tutorial check "$(STAGE)" --path "$(DIR)" $(ARGS)
+
+check-class: ## judge every folder in one: STAGE=3 DIR=~/class ARGS="--html class.html"
+	@$(SET_UP) test && \
+	$(VENV_PYTHON) -m tutorial check-class "$(DIR)" --stage "$(STAGE)" $(ARGS)
+
 test: ## run every test, side by side; ARGS="-k origin" goes to pytest
 	@$(SET_UP) test && $(VENV_PYTHON) -m pytest -n auto --dist loadscope $(ARGS)
 
-doctor: ## look for what may be in the way, and say what to do about it
-	@$(FIND) && "$$python" -m tutorial doctor
+doctor: ## look for what may be in the way; with STAGE=folder, look into it, too
+	@$(FIND) && stage="$(STAGE)" && "$$python" -m tutorial doctor $${stage:+"$$stage"}
 
 diff: ## show the step between two stages: FROM=1 TO=2
 	@$(SET_UP) run && $(VENV_PYTHON) -m tutorial diff "$(FROM)" "$(TO)"

@@ -7,7 +7,6 @@ knows which tests to run.
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tests.support.reactor import clean_reactor
 from tests.support.requests import ORIGIN
 from tests.support.servers import Chat, Target
 from tests.support.whitebox import chat_classes
+from tutorial.checks import find_browser
 from tutorial.stages import find_stage, load_stages
 
 CHROMIUM_FLAGS = [
@@ -25,6 +25,8 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # The windows of one profile share a process, which spares a second for each.
+    "--renderer-process-limit=1",
 ]
 
 
@@ -50,6 +52,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for marker in [
         "stages(first, last): this test is about these stages only, by number",
+        "measures_time: says as much about the machine as about the folder",
         "not_judged: this test is not about the stage of this run",
     ]:
         config.addinivalue_line("markers", marker)
@@ -146,9 +149,7 @@ def chromium_path() -> str:
 
     Without one the test is skipped, or fails where REQUIRE_BROWSER is set.
     """
-    named = os.environ.get("CHROMIUM")
-    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
-    path = next(filter(None, map(shutil.which, names)), None)
+    path = find_browser()
     if path is None:
         message = (
             "no Chromium on PATH, so nothing was tested in a browser. "

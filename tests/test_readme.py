@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 
+import pytest
+
+from tutorial.cli import CODES
+from tutorial.judge import Kind
 from tutorial.stages import ROOT, find_stage
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -30,8 +35,32 @@ def test_the_contract_judges_a_folder_elsewhere(tmp_path):
 
 def test_every_make_target_is_there():
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    named = set(re.findall(r"`make (\w+)", README)) | {"run"}
-    assert named <= set(re.findall(r"^(\w+):", makefile, re.M))
+    named = set(re.findall(r"^make ([\w-]+)|`make ([\w-]+)", README, re.M))
+    names = {name for pair in named for name in pair if name}
+    assert {"run", "check", "check-class"} <= names
+    assert names <= set(re.findall(r"^([\w-]+):", makefile, re.M))
+
+
+def test_the_exit_codes_of_check_are_those_of_the_program():
+    rows = re.findall(r"^\| (\d) \| (.*) \|$", README, re.M)
+    codes = {str(kind.code): kind.says for kind in Kind if kind is not Kind.RIGHT}
+    assert dict(rows) == {"0": "All tasks passed."} | codes
+    for code, says in rows:
+        assert f"  {code}  {says}\n" in CODES
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="only Linux can do this")
+def test_a_class_is_shut_in(tmp_path):
+    [line] = re.findall(r"^unshare .*\\\n.*$", README, re.M)
+    (tmp_path / "class" / "ann").mkdir(parents=True)
+    line = line.replace("~/class", str(tmp_path / "class"))
+    line = line.replace(".venv/bin/python", sys.executable)
+    can = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "true"]
+    if subprocess.run(can, capture_output=True).returncode:
+        pytest.skip("this system does not let a user unshare")
+    result = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1, result.stderr
+    assert re.search(r"ann +no project", result.stdout), result.stdout
 
 
 def test_the_laboratory_has_as_many_designs_as_it_says():

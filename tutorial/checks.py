@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
+import os
 import shlex
+import shutil
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -192,14 +195,17 @@ def check_packages(
     requires: Callable[[str], list[str] | None],
     version: Callable[[str], str | None],
     locked: Mapping[str, str],
+    group: str = "run",
 ) -> list[Finding]:
     """Whether all packages are there, in a fit version.
 
-    `version` gives a package's version or None; `locked` the tested versions.
+    `version` gives a package's version or None; `locked` the tested versions. `group`
+    is the name of what is asked for.
     """
     problems: dict[str, Finding] = {}
     others: dict[str, str] = {}
-    cure = f"Run: {Path(sys.executable).name} {Path('tutorial', 'bootstrap.py')} run"
+    cure = f"Run: {Path(sys.executable).name} {Path('tutorial', 'bootstrap.py')}"
+    cure += f" {group}"
     for requirement, asker in needed(requirements, requires):
         name = canonicalize_name(requirement.name)
         here = version(name)
@@ -342,15 +348,23 @@ def check_folder(here: Path, root: Path) -> Finding:
     )
 
 
+def nearby_projects(folder: Path) -> list[Path]:
+    """Folders with a manage.py a little below `folder`, or above it."""
+    below = [*folder.glob("*/manage.py"), *folder.glob("*/*/manage.py")]
+    above = [parent / "manage.py" for parent in folder.parents[:2]]
+    return [file.parent for file in (*sorted(below), *above) if file.is_file()]
+
+
 def check_stage(folder: Path) -> Finding:
     """Whether a folder holds a stage that can be run."""
     if not folder.is_dir():
         return Finding("problem", f"There is no folder {folder}.", "Look at its name.")
     if not (folder / "manage.py").is_file():
+        near = " or ".join(map(str, nearby_projects(folder)[:3]))
         return Finding(
             "problem",
             f"{folder} holds no manage.py, so it is no Django project.",
-            "Give the folder that manage.py is in.",
+            f"Do you mean {near}?" if near else "Give the folder that manage.py is in.",
         )
     return Finding("ok", f"{folder.name} can be run.")
 
@@ -362,22 +376,90 @@ def check_git(git: str | None) -> Finding:
     return Finding("problem", "git is missing; diff needs it.", "Install git.")
 
 
-def check_database(folder: Path) -> Finding:
-    """Whether a stage has a database. The runner makes one, so it is no problem."""
-    if (folder / "db.sqlite3").is_file():
-        return Finding("ok", f"{folder.name} has its database.")
-    return Finding("note", f"{folder.name} has no database yet; `run` makes it.")
+def check_database(folder: Path) -> list[Finding]:
+    """Whether a stage has migrations, and a database that has seen them.
+
+    The runner brings a database up to date, so that is no problem. Nothing in
+    `folder` is imported, and its database is only read.
+    """
+    made = {
+        (models.parent.name, file.stem)
+        for models in folder.glob("*/models.py")
+        for file in models.parent.glob("migrations/[0-9]*.py")
+    }
+    without = [
+        models.parent.name
+        for models in folder.glob("*/models.py")
+        if "models.Model" in models.read_text("utf-8", "replace")
+        and models.parent.name not in {app for app, _ in made}
+    ]
+    found = [
+        Finding(
+            "problem",
+            f"The app {app} of {folder.name} has models, but no migration makes "
+            "their tables.",
+            f"In that folder: python manage.py makemigrations {app}",
+        )
+        for app in without
+    ]
+    file = folder / "db.sqlite3"
+    if not file.is_file():
+        says = f"{folder.name} has no database yet; `run` makes it."
+        return [*found, Finding("note", says)]
+    missing = sorted(made - applied_migrations(file))
+    if missing:
+        names = ", ".join(f"{app}.{name}" for app, name in missing)
+        found.append(
+            Finding(
+                "note",
+                f"The database of {folder.name} has not seen {names}; `run` brings it.",
+                "By hand, in that folder: python manage.py migrate",
+            )
+        )
+    return found or [Finding("ok", f"{folder.name} has its database.")]
 
 
-def check_browser(paths: Iterable[str | None]) -> Finding:
-    """Whether a browser for the browser tests is among `paths`."""
-    for path in paths:
-        if path:
-            return Finding("ok", f"The browser tests use {path}.")
+def applied_migrations(file: Path) -> set[tuple[str, str]]:
+    """The migrations, as (app, name), that a database says it has seen."""
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+            return set(database.execute("SELECT app, name FROM django_migrations"))
+    except sqlite3.Error:
+        return set()
+
+
+def check_origins(environ: Mapping[str, str], ports: Ports) -> Finding:
+    """Whether the chat server will let in the page that `run` says to open."""
+    page = f"http://127.0.0.1:{ports.django}"
+    named = [origin.strip() for origin in environ.get("CHAT_ORIGINS", "").split(",")]
+    if page in named or not any(named):
+        return Finding("ok", f"The chat server lets in {page}.")
+    why = "Unset it, or name that one as well."
+    if f"http://localhost:{ports.django}" in named:
+        why = f"To a browser, localhost and 127.0.0.1 are two sites. {why}"
+    says = f"CHAT_ORIGINS is {environ['CHAT_ORIGINS']}, without {page}."
+    return Finding("problem", says, why)
+
+
+def check_localhost(addresses: Iterable[str]) -> Finding:
+    """Whether `localhost`, with its `addresses`, is where the servers listen."""
+    found = list(dict.fromkeys(addresses))
+    if "127.0.0.1" in found:
+        return Finding("ok", "localhost is this machine.")
+    there = " and ".join(found) or "nothing"
+    says = f"Here localhost is {there}, and the servers listen on 127.0.0.1."
+    return Finding("note", says, "Open http://127.0.0.1:8000/, as `run` says.")
+
+
+def check_browser(path: str | None) -> Finding:
+    """Whether there is a browser for the browser tests. `path` is the browser's."""
+    if path:
+        return Finding("ok", f"The browser tests use {path}.")
     return Finding(
         "note",
         "There is no Chromium, so the browser tests are skipped.",
-        "Only they need it. On Debian it is the package chromium.",
+        "Only they need it. On Debian it is the package chromium. Elsewhere, name one "
+        "in CHROMIUM.",
     )
 
 
@@ -470,6 +552,22 @@ def look_at_ports(ports: Ports, root: Path, with_chat: bool = True) -> list[Find
             port = replace(port, error=error, holder=holder, other=other)
         found.append(port)
     return check_ports(found, running_servers() if holders else [], root)
+
+
+def localhost_addresses() -> list[str]:
+    """What `localhost` means on this machine, in the order in which it is tried."""
+    try:
+        found = socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return [entry[4][0] for entry in found]
+
+
+def find_browser() -> str | None:
+    """The path of a Chromium on this machine; CHROMIUM may name it."""
+    named = os.environ.get("CHROMIUM")
+    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 def installed_version(name: str) -> str | None:

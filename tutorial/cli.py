@@ -1,13 +1,18 @@
-"""The commands: run, doctor, diff, site."""
+"""The commands: run, doctor, check, check-class, diff, site."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -16,6 +21,9 @@ from rich.text import Text
 from tutorial import checks
 from tutorial.checks import Finding, Ports
 from tutorial.environment import read_group
+from tutorial.limits import VARIABLE, Limits, limits_here
+from tutorial.mistakes import name_mistakes, shorten
+from tutorial.processes import below, kill_all
 from tutorial.stages import ROOT, Stage, find_stage, load_stages
 
 COLOURS = {"ok": "green", "note": "yellow", "problem": "bold red"}
@@ -69,15 +77,36 @@ def read_ports() -> Ports:
         raise click.ClickException(str(error)) from error
 
 
-def package_findings() -> list[Finding]:
-    """Check the packages that running a stage needs."""
+def python_findings(group: str) -> list[Finding]:
+    """Check this Python, and the packages that `group` of pyproject.toml asks for."""
     lock = (ROOT / "requirements.lock").read_text("utf-8")
-    return checks.check_packages(
-        read_group("run"),
+    packages = checks.check_packages(
+        read_group(group),
         checks.installed_requires,
         checks.installed_version,
         checks.read_lock(lock),
+        group,
     )
+    environment = checks.check_environment(Path(sys.prefix), ROOT)
+    if environment.level == "note" and any(p.level == "problem" for p in packages):
+        # What is missing here is there.
+        environment = replace(environment, level="problem")
+    version = tuple(sys.version_info[:3])
+    return [checks.check_python(version, sys.executable), environment, *packages]
+
+
+def project_findings(folder: Path) -> list[Finding]:
+    """Check what is in `folder`, without running it."""
+    found = checks.check_stage(folder)
+    if found.level == "problem":
+        return [found]
+    return [found, *checks.check_database(folder)]
+
+
+def problems_in(findings: list[Finding]) -> str:
+    """The problems among `findings`, as text; empty if there are none."""
+    problems = [finding for finding in findings if finding.level == "problem"]
+    return "\nError: ".join(str(problem) for problem in problems)
 
 
 @main.command()
@@ -94,14 +123,12 @@ def run(stage: str | None):
 
     folder, title = choose(stage)
     ports = read_ports()
-    findings = [checks.check_stage(folder), *package_findings()]
+    findings = [*project_findings(folder), *python_findings("run")]
     with_chat = (folder / "chatserver.py").is_file()
     findings += checks.look_at_ports(ports, ROOT, with_chat)
-    problems = [finding for finding in findings if finding.level == "problem"]
-    if problems:
-        raise click.ClickException(
-            "\nError: ".join(str(problem) for problem in problems)
-        )
+    findings.append(checks.check_origins(os.environ, ports))
+    if text := problems_in(findings):
+        raise click.ClickException(text)
 
     console = Console(highlight=False)
     environ = dict(os.environ)
@@ -112,10 +139,10 @@ def run(stage: str | None):
         click.echo("Stopped.", err=True)
         sys.exit(130)
     if output:
-        last = "\n".join(output.splitlines()[-15:])
-        raise click.ClickException(
-            f"{last}\n`manage.py migrate` in {folder} failed; its last lines are above."
-        )
+        inner = runner.environment(ports, environ)
+        named = [str(one) for one in name_mistakes(output, folder, inner)]
+        says = f"`manage.py migrate` in {folder} failed; its last lines are above."
+        raise click.ClickException("\n".join([*shorten(output, folder), says, *named]))
     console.print(f"{title}: the database is ready, starting the servers.")
     address = f"Open http://127.0.0.1:{ports.django}/"
     if sys.stdout.isatty():
@@ -133,24 +160,29 @@ def run(stage: str | None):
 
 
 @main.command()
-def doctor():
-    """Look for what may be in the way, and say what to do about it."""
-    version = tuple(sys.version_info[:3])
+@click.argument("stage", required=False)
+def doctor(stage: str | None):
+    """Look for what may be in the way, and say what to do about it.
+
+    With STAGE, a number, a name, or the path of a folder of your own, look into that
+    folder, too.
+    """
+    folder, _ = choose(stage)
     findings = [
-        checks.check_python(version, sys.executable),
-        checks.check_environment(Path(sys.prefix), ROOT),
+        *python_findings("run"),
         checks.check_folder(Path.cwd(), ROOT),
-        *package_findings(),
+        *project_findings(folder),
     ]
     try:
-        findings += checks.look_at_ports(Ports.read(os.environ), ROOT)
+        ports = Ports.read(os.environ)
+        findings += checks.look_at_ports(ports, ROOT)
+        findings.append(checks.check_origins(os.environ, ports))
     except ValueError as error:
         findings.append(Finding("problem", str(error)))
     findings += checks.check_leftovers(checks.running_servers(), ROOT)
+    findings.append(checks.check_localhost(checks.localhost_addresses()))
     findings.append(checks.check_git(shutil.which("git")))
-    findings.append(checks.check_database(load_stages()[-1].folder))
-    browsers = ("chromium", "chromium-browser", "google-chrome")
-    findings.append(checks.check_browser(shutil.which(name) for name in browsers))
+    findings.append(checks.check_browser(checks.find_browser()))
     console = Console(highlight=False)
     for finding in findings:
         show(console, finding)
@@ -169,6 +201,155 @@ def show(console: Console, finding: Finding) -> None:
     console.print(level, Text(finding.says), soft_wrap=True)
     if finding.cure:
         console.print(" " * 8, Text(finding.cure), soft_wrap=True)
+
+
+CODES = """\b
+Exit codes:
+  0  All tasks passed.
+  1  It runs, and behaves wrongly.
+  2  The command line is wrong.
+  3  There is nothing here that looks like the project.
+  4  It did not start.
+  5  It started, and stopped answering.
+  6  The check itself failed, which says nothing about the work.
+"""
+
+
+@main.command(epilog=CODES)
+@click.argument("stage")
+@click.option(
+    "--path",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The folder to check: the one with manage.py.",
+)
+@click.option("--hint", count=True, help="Give a hint; twice, give a plainer one.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), help="Write the result as JUnit's XML."
+)
+@click.option("--no-browser", is_flag=True, help="Leave out what needs a Chromium.")
+def check(
+    stage: str,
+    path: Path,
+    hint: int,
+    as_json: bool,
+    junit: Path | None,
+    no_browser: bool,
+):
+    """Judge a folder of your own by the tests of STAGE, a number or a name.
+
+    Starts a copy of what is in the folder and talks to it. The folder and its
+    database stay as they are. A server has 12 seconds to start and 5 to react, a
+    test has 20, on a busy machine more; then all is ended. Tests that measure how
+    fast something is are left out.
+    """
+    from tutorial import report
+    from tutorial.judge import Judge
+
+    chosen = known_stage(stage)
+    if text := problems_in(python_findings("test")):
+        fail(text)
+    console = Console(highlight=False, stderr=as_json)
+    browser = None if no_browser else checks.find_browser()
+    judge = Judge(chosen, path.expanduser(), browser=bool(browser), limits=limits())
+    title = f"Stage {chosen.number}, {chosen.title}: {judge.verdict.folder}"
+    console.print(Text(title), soft_wrap=True)
+    if not browser:
+        why = "as you wish" if no_browser else "as there is no Chromium here"
+        console.print(f"Without the tests in a browser, {why}.", soft_wrap=True)
+    with ending_on_signals(), report.Progress(console, judge.verdict) as progress:
+        judge.tell = progress.tell
+        verdict = judge.run()
+        progress.finish()
+    report.show(console, verdict, hint)
+    if as_json:
+        click.echo(json.dumps(report.as_json(verdict), indent=1))
+    if junit:
+        junit.write_text(report.junit(verdict), "utf-8")
+    sys.exit(verdict.kind.code)
+
+
+@main.command(epilog="Exit codes: 0 all are right, 1 some are not, 6 as of check.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--stage", required=True, help="By the tests of which: number or name.")
+@click.option("--jobs", type=click.IntRange(1), help="How many at a time.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a CSV.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page.")
+@click.option("--browser", is_flag=True, help="With the tests that need a Chromium.")
+def check_class(
+    folder: Path,
+    stage: str,
+    jobs: int | None,
+    csv_file: Path | None,
+    html: Path | None,
+    browser: bool,
+):
+    """Check every sub-folder of FOLDER, several at a time.
+
+    This runs the code in them as you. If you do not trust it, run this command where
+    it can do no harm: in a container without network, as a user without rights.
+    """
+    from tutorial import many
+
+    chosen = known_stage(stage)
+    folder = folder.expanduser()
+    if not folder.is_dir():
+        fail(f"There is no folder {folder}.")
+    folders = many.folders_in(folder)
+    if not folders:
+        fail(f"There is no folder in {folder}: a class has one for each learner.")
+    if text := problems_in(python_findings("test")):
+        fail(text)
+    if browser and not checks.find_browser():
+        fail(str(checks.check_browser(None)))
+    console = Console(highlight=False)
+    jobs = jobs or len(many.processors()) or os.cpu_count() or 1
+    whole = many.Class(chosen, folders, jobs, browser=browser, limits=limits())
+    with ending_on_signals(), many.Screen(console, len(folders)) as screen:
+        whole.run(screen.tell)
+    console.print()
+    console.print(many.table(whole.done))
+    if csv_file:
+        many.write_csv(csv_file, whole.done)
+    if html:
+        many.write_html(html, chosen, whole.done)
+    codes = {verdict.kind.code for verdict in whole.done.values()}
+    sys.exit(6 if 6 in codes else min(1, max(codes)))
+
+
+def limits() -> Limits:
+    """The limits of a check, from the environment. Raises ClickException."""
+    try:
+        return limits_here()
+    except (ValueError, TypeError) as error:
+        raise click.ClickException(f"{VARIABLE} cannot be read: {error}") from error
+
+
+def fail(text: str) -> NoReturn:
+    """End a check that could not be made."""
+    click.echo(f"Error: {text}", err=True)
+    sys.exit(6)
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """End as by Ctrl-C, with all that was started, however the end is asked for."""
+
+    def end(signum: int, frame: object) -> None:
+        sys.exit(128 + signum)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    finally:
+        # Whoever lost its parent is ours now.
+        kill_all(lambda: below(os.getpid()))
 
 
 @main.command()

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,8 @@ from honcho.manager import SYSTEM_PRINTER_NAME, Manager
 from honcho.printer import Message, Printer
 
 from tutorial.checks import MARK, WINDOWS, Ports
+from tutorial.mistakes import name_mistakes
+from tutorial.processes import how, is_gone, kill_all, marked
 
 NOTICE = "notice"  # the name under which the runner itself speaks
 LEAVE = "leave"
@@ -111,28 +114,6 @@ def answers(port: int) -> bool:
     return True
 
 
-def marked(mark: str) -> list[psutil.Process]:
-    """The running processes that carry `mark` in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == mark:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended, even if nobody has asked for its exit code."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False
-
-
 class Screen(Printer):
     """What honcho prints on. Its own messages go to `listener` instead."""
 
@@ -141,6 +122,7 @@ class Screen(Printer):
         super().__init__(sys.stdout, time_format="")
         self.listener = listener
         self.lost = lost
+        self.recent: deque[bytes] = deque(maxlen=100)  # lines of the servers
 
     def write(self, message: Message) -> None:
         """Show a line of a server, or of the runner itself."""
@@ -153,6 +135,7 @@ class Screen(Printer):
             if message.name == NOTICE:
                 print(message.data, file=self.output, flush=True)
             else:
+                self.recent.append(message.data)
                 super().write(message)
         except OSError:  # the terminal, or the program behind the pipe, is gone
             self.output = open(os.devnull, "w")  # noqa: PTH123, SIM115
@@ -163,7 +146,8 @@ class Servers(Manager):
     """The servers of one stage."""
 
     def __init__(self):
-        super().__init__(Screen(self.listen, self.terminate))
+        self.screen = Screen(self.listen, self.terminate)
+        super().__init__(self.screen)
         self.pids: dict[str, int] = {}
         self.codes: dict[str, int] = {}
         self.died = ""  # the server that ended first, unasked
@@ -252,28 +236,7 @@ def sweep(mark: str) -> None:
         if reporter.is_alive():
             reporter.kill()
             reporter.join()
-    for _ in range(3):  # a server that was ended may just have started a child
-        alive = marked(mark)
-        for process in alive:
-            try:
-                process.kill()
-            except psutil.Error:
-                continue
-        if not alive:
-            return
-        psutil.wait_procs(alive, timeout=2)
-
-
-def how(code: int | None) -> str:
-    """In words, how a server ended."""
-    if code is None:
-        return "ended"
-    if code < 0:
-        try:
-            return f"was killed by signal {signal.Signals(-code).name}"
-        except ValueError:
-            return f"was killed by signal {-code}"
-    return f"ended with exit code {code}"
+    kill_all(lambda: marked(mark))
 
 
 def run_servers(
@@ -320,5 +283,8 @@ def run_servers(
         text += "; its last lines are above."
         if others:
             text += f" {' and '.join(others)} was stopped as well."
+        output = b"".join(servers.screen.recent).decode("utf-8", "replace")
+        for finding in name_mistakes(output, folder, environment(ports, outer)):
+            text += f"\n{finding}"
         return 1, text
     return servers.returncode or 0, ""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urljoin
 
 import pytest
+from bs4 import BeautifulSoup
 from playwright.sync_api import expect
 
 from tutorial.stages import load_stages
@@ -29,7 +32,8 @@ def pytest_collection_modifyitems(config, items):
 
 def judged_in_browser(item) -> str | None:
     """The id of the stage that a test looks at in a browser, if it does."""
-    if "window" not in item.fixturenames or item.get_closest_marker("not_judged"):
+    in_browser = {"window", "tab"} & {*item.fixturenames}
+    if not in_browser or item.get_closest_marker("not_judged"):
         return None
     return item.callspec.params["chat"].stage.id
 
@@ -44,6 +48,8 @@ class Window:
     def __init__(self, chat, context):
         assert chat.django  # It serves the pages.
         self.page = context.new_page()
+        # What is not there after some seconds will not come.
+        self.page.set_default_timeout(8_000)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._console)
@@ -62,11 +68,13 @@ class Window:
 
     def open(self, rooms: str = "/chats/") -> Window:
         """Show the first room of the list; `rooms` is what its path begins with."""
-        self.page.goto(self.chat.origin + "/chats/")
-        links = self.page.locator("a").evaluate_all("all => all.map(a => a.pathname)")
+        # Not in the browser: each page costs it a tenth of a second.
+        soup = BeautifulSoup(self.chat.get("/chats/").text, "html.parser")
+        links = [urljoin("/chats/", link["href"]) for link in soup("a", href=True)]
         paths = [path for path in links if re.fullmatch(rf"{rooms}\d+/", path)]
         assert paths, f"/chats/ should link to a room below {rooms}. It links {links}."
         self.room = paths[0]
+        self.chat.note(f"A window opens {self.room}")
         self.page.goto(self.chat.origin + self.room)
         return self
 
@@ -79,18 +87,24 @@ class Window:
 
     def say(self, text: str) -> None:
         """Type `text` and press Enter."""
+        self.chat.note(f"In a window of {self.room}, somebody types {text!r}, Enter")
         self.box.fill(text)
         self.box.press("Enter")
 
 
+@contextmanager
+def quiet_windows() -> Iterator[list[Window]]:
+    """Windows on whose consoles nothing may stand in the end."""
+    windows: list[Window] = []
+    yield windows
+    errors = [error for window in windows for error in window.errors]
+    assert not errors, f"The browser's console shows {errors}."
+
+
 @pytest.fixture
 def window(chat, chromium):
-    """A function that opens a new window, in a browser profile of its own.
-
-    Afterwards, nothing may stand on the consoles of the windows.
-    """
-    with ExitStack() as stack:
-        windows = []
+    """A function that opens a new window, in a browser profile of its own."""
+    with ExitStack() as stack, quiet_windows() as windows:
 
         def new_window(**options) -> Window:
             context = chromium.new_context(**options)
@@ -99,5 +113,31 @@ def window(chat, chromium):
             return windows[-1]
 
         yield new_window
-        errors = [error for window in windows for error in window.errors]
-        assert not errors, f"The browser's console shows {errors}."
+
+
+@pytest.fixture(scope="session")
+def profile(chromium):
+    """A browser profile that is used again and again.
+
+    A window in it costs half of what one in a new profile does, since its process
+    is there already; a window that nobody looks at keeps it.
+    """
+    with chromium.new_context() as context:
+        context.new_page()
+        yield context
+
+
+@pytest.fixture
+def tab(chat, profile):
+    """A function that opens a new window in the profile that all tests share.
+
+    For tests that leave nothing in it. The page's clock is the whole profile's.
+    """
+    with ExitStack() as stack, quiet_windows() as windows:
+
+        def new_tab() -> Window:
+            windows.append(Window(chat, profile))
+            stack.callback(windows[-1].page.close)
+            return windows[-1]
+
+        yield new_tab

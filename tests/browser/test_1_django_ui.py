@@ -56,8 +56,10 @@ CONTRASTS = (
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read_in_light_and_dark(window, scheme):
-    page = window(color_scheme=scheme).open().page
+def test_everything_can_be_read_in_light_and_dark(tab, scheme):
+    window = tab()
+    window.page.emulate_media(color_scheme=scheme)
+    page = window.open().page
     dark = page.evaluate(PAGE_IS_DARK)
     assert dark == (scheme == "dark"), (
         f"Where the reader asks for {scheme} colours, the page should be {scheme}."
@@ -69,17 +71,18 @@ def test_everything_can_be_read_in_light_and_dark(window, scheme):
         )
 
 
-@pytest.mark.parametrize("path", ["/chats/", None], ids=["list", "room"])
-def test_the_page_fits_a_phone(window, path):
-    window = window(viewport={"width": 320, "height": 640}, has_touch=True)
-    page = window.open().page
-    if path:
+def test_the_page_fits_a_phone(window):
+    window = window(viewport={"width": 320, "height": 640}, has_touch=True).open()
+    page = window.page
+    for path in (window.room, "/chats/"):
         page.goto(window.chat.origin + path)
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= 320, f"At 320 pixels the page is {width} wide: it scrolls sideways."
-    for element in page.locator("input:not([type=hidden]), textarea, button").all():
-        height = element.bounding_box()["height"]
-        assert height >= LEAST_TARGET, (
-            f"{element.evaluate('e => e.outerHTML')} is {height:g} pixels high; "
-            f"a finger needs {LEAST_TARGET}."
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 320, (
+            f"At 320 pixels, {path} is {width} wide: it scrolls sideways."
         )
+        for element in page.locator("input:not([type=hidden]), textarea, button").all():
+            height = element.bounding_box()["height"]
+            assert height >= LEAST_TARGET, (
+                f"{element.evaluate('e => e.outerHTML')} is {height:g} pixels high; "
+                f"a finger needs {LEAST_TARGET}."
+            )

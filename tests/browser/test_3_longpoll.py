@@ -16,8 +16,8 @@ def join_by_polling(window):
     return window.join(rooms="/chats/long_poll/")
 
 
-def test_a_socket_and_a_poller_talk_to_each_other(window):
-    ann, paul = window().join(), join_by_polling(window())
+def test_a_socket_and_a_poller_talk_to_each_other(tab):
+    ann, paul = tab().join(), join_by_polling(tab())
     ann.say("hello Paul")
     expect(paul.log, "the poller sees the socket's words").to_contain_text("hello Paul")
     paul.say("hello Ann")
@@ -26,8 +26,8 @@ def test_a_socket_and_a_poller_talk_to_each_other(window):
     expect(paul.box, "the input box is empty again after sending").to_have_value("")
 
 
-def test_a_poller_that_comes_late_sees_all_that_was_said(window):
-    ann = window().join()
+def test_a_poller_that_comes_late_sees_all_that_was_said(tab):
+    ann = tab().join()
     ann.chat.twisted.stop()
     expect(ann.status).not_to_have_text(ann.joined)
     ann.chat.twisted.start(ann.chat.chat_port)
@@ -35,7 +35,7 @@ def test_a_poller_that_comes_late_sees_all_that_was_said(window):
     for text in ("one", "two", "three"):
         ann.say(text)
     expect(ann.log).to_contain_text("three")
-    paul = join_by_polling(window())
+    paul = join_by_polling(tab())
     expect(paul.log, "each of three messages, once").to_contain_text("three")
     lines = [line for line in paul.log.inner_text().splitlines() if line.strip()]
     assert lines == ["three", "two", "one", "connected..."], (
@@ -44,16 +44,16 @@ def test_a_poller_that_comes_late_sees_all_that_was_said(window):
     ann.forgive("WebSocket connection")
 
 
-def test_markup_in_a_message_is_shown_as_text_by_polling_too(window):
-    paul = join_by_polling(window())
+def test_markup_in_a_message_is_shown_as_text_by_polling_too(tab):
+    paul = join_by_polling(tab())
     text = "<img src=x onerror=\"document.title='broken in'\">"
     paul.say(text)
     expect(paul.log).to_contain_text(text)
     assert "broken in" not in paul.page.title(), f"The page ran what {text!r} says."
 
 
-def test_the_polling_page_comes_back_when_the_server_does(window):
-    paul = join_by_polling(window())
+def test_the_polling_page_comes_back_when_the_server_does(tab):
+    paul = join_by_polling(tab())
     server = paul.chat.twisted
     server.kill()
     try:
@@ -70,8 +70,8 @@ def test_the_polling_page_comes_back_when_the_server_does(window):
     paul.forgive("Failed to load resource")
 
 
-def test_a_text_that_could_not_be_sent_stays_in_the_box(window):
-    paul = join_by_polling(window())
+def test_a_text_that_could_not_be_sent_stays_in_the_box(tab):
+    paul = join_by_polling(tab())
     held = []
     paul.page.route(
         "**/*",
@@ -116,11 +116,12 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(window, greets):
             route.fulfill(status=503, body="{}", headers=allowed)
 
     paul.page.route("**/?lastupdate=*", refuse)
+    paul.page.route("**/round-trip", lambda route: route.fulfill(body=""))
     paul.page.clock.install()
     paul.open(rooms="/chats/long_poll/")
     for _ in range(60):
         paul.page.clock.run_for(1000)
-        paul.page.evaluate("fetch('/static/chat.css').then(() => 0)")  # one round trip
+        paul.page.evaluate("fetch('/round-trip').then(() => 0)")
     assert 2 < len(asked) < 25, (
         f"In a minute of errors the page asked {len(asked)} times. "
         "It should try again, and wait longer after each error."
@@ -128,8 +129,8 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(window, greets):
     paul.forgive("Failed to load resource")
 
 
-def test_a_quiet_room_is_no_error_and_a_server_that_hangs_is_one(window):
-    paul = window()
+def test_a_quiet_room_is_no_error_and_a_server_that_hangs_is_one(tab):
+    paul = tab()
     # Half a second stands for the seconds that the page waits for an answer.
     paul.page.add_init_script(
         "const timeout = AbortSignal.timeout; AbortSignal.timeout = () => timeout(500)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 
@@ -90,13 +91,21 @@ async def talk(chat, clients: int, each: int) -> list[list[str]]:
             for count in range(each):
                 await sockets[number].send(f"{number}:{count}")
 
+        latest = 0.0  # when somebody heard something
+
         async def listen(number: int) -> list[str]:
+            nonlocal latest
             heard = []
             try:
                 while len(heard) < 1 + clients * each:  # the greeting, and the rest
-                    async with asyncio.timeout(SECONDS):
-                        heard.append(await sockets[number].recv())
-            except (TimeoutError, ConnectionClosed):
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(SECONDS):
+                            heard.append(await sockets[number].recv())
+                        latest = time.monotonic()
+                    # On a busy machine the others may be what one waits for.
+                    if time.monotonic() - latest > SECONDS:
+                        break
+            except ConnectionClosed:
                 pass  # What is missing is for the test to say.
             return heard[1:]
 

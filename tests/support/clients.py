@@ -13,14 +13,15 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
 GREETING = "connected ...."
+CRLF = b"\r\n"
 SECONDS = 3.0  # how long a client waits for what it should hear
 
 
-def short(text: str) -> str:
+def short(text: str | bytes, most: int = 60) -> str:
     """`text` as it fits into a sentence."""
-    return (
-        repr(text) if len(text) <= 60 else f"{text[:20]!r}... ({len(text)} characters)"
-    )
+    if len(text) <= most:
+        return repr(text)
+    return f"{text[: most // 3]!r}... ({len(text)} characters)"
 
 
 class Client:
@@ -32,9 +33,17 @@ class Client:
     def __enter__(self) -> Client:
         __tracebackhide__ = True
         url, origin = self.chat.ws_url, self.chat.origin
+        self.chat.note(f"{self.name} opens {url} from a page of {origin}")
         with ExitStack() as stack:
             try:
-                opening = connect(url, origin=origin, proxy=None, compression=None)
+                opening = connect(
+                    url,
+                    origin=origin,
+                    proxy=None,
+                    compression=None,
+                    open_timeout=SECONDS,
+                    close_timeout=1,  # a server that hangs will not answer
+                )
                 self.socket = stack.enter_context(opening)
             except (WebSocketException, OSError) as error:
                 raise AssertionError(
@@ -50,6 +59,7 @@ class Client:
 
     def say(self, message: str | bytes) -> None:
         """Send one message: text as text, bytes as binary."""
+        self.chat.note(f"{self.name} says {short(message)}")
         self.socket.send(message)
 
     def hears(self, *expected: str, because: str) -> None:
@@ -67,6 +77,7 @@ class Client:
                 came, instead = None, f"nothing in {SECONDS:g} s"
             except ConnectionClosed as closed:
                 came, instead = None, f"the server closed the connection ({closed})"
+            self.chat.note(f"{self.name} hears {instead}")
             assert came == text, (
                 f"{self.name} should hear {short(text)}, because {because}. "
                 f"Instead: {instead}."
@@ -88,6 +99,7 @@ class Client:
                 self.socket.recv(timeout=SECONDS)
         except ConnectionClosed as closed:
             came = closed.rcvd.code if closed.rcvd else "none"
+            self.chat.note(f"{self.name}'s connection is closed with code {came}")
             assert came == code, f"{should} The code was {came}."
         except TimeoutError:
             raise AssertionError(
@@ -99,6 +111,8 @@ class RawClient:
     """A WebSocket on a bare socket, for what a proper library does not do."""
 
     def __init__(self, chat, receive_buffer: int | None = None):
+        self.chat = chat
+        chat.note("A client opens a WebSocket by hand")
         self.socket = socket.socket()
         self.socket.settimeout(SECONDS)
         if receive_buffer is not None:
@@ -135,11 +149,14 @@ class RawClient:
 
     def send_frames(self, *frames: tuple[Opcode, bytes]) -> None:
         """Send final, masked frames, given as (opcode, payload), in one piece."""
+        for opcode, payload in frames:
+            self.chat.note(f"The client sends a {opcode.name} frame, {short(payload)}")
         whole = [Frame(*frame).serialize(mask=True) for frame in frames]
         self.socket.sendall(b"".join(whole))
 
     def reset(self) -> None:
         """Vanish without a closing handshake, as a phone does in a tunnel."""
+        self.chat.note("The client vanishes")
         on, seconds = 1, 0
         linger = struct.pack("hh" if os.name == "nt" else "ii", on, seconds)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -166,7 +183,10 @@ def handshake(chat, **changes: str | None) -> bytes:
 
 def status_of(chat, request: bytes) -> int | None:
     """The HTTP status with which the chat server answers `request`, None for none."""
+    chat.note(f"A client sends {request!r}")
     with socket.create_connection(("127.0.0.1", chat.chat_port), SECONDS) as connection:
         connection.sendall(request)
-        words = connection.recv(65536).split(maxsplit=2)
+        came = connection.recv(65536)
+    chat.note(f"It is answered {came.partition(CRLF)[0]!r}")
+    words = came.split(maxsplit=2)
     return int(words[1]) if len(words) > 1 else None

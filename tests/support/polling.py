@@ -12,6 +12,15 @@ from tests.support.clients import short
 
 # How long a poller waits: three sweeps of a server that looks every second, and more.
 SECONDS = 4.0
+MOST = 200  # answers that a poller takes until it gives up
+
+
+class Reply(dict):
+    """The JSON of an answer, which says in a sentence what it lacks."""
+
+    def __missing__(self, key: str):
+        __tracebackhide__ = True
+        raise AssertionError(f"The answer should have {key!r}, but it is {self}.")
 
 
 @dataclass(frozen=True)
@@ -20,14 +29,15 @@ class Answer:
 
     status: int
     headers: http.client.HTTPMessage
-    reply: dict
+    reply: Reply
 
 
 class Request:
     """One request to the chat server, that may have to wait for its answer."""
 
     def __init__(self, chat, method: str, path: str, body=None, headers=None):
-        self.what = f"{method} {short(path)}"
+        self.chat, self.what = chat, f"{method} {short(path)}"
+        chat.note(f"{self.what} {short(body)}" if body else self.what)
         self.connection = http.client.HTTPConnection(
             "127.0.0.1", chat.chat_port, timeout=SECONDS
         )
@@ -46,7 +56,7 @@ class Request:
         __tracebackhide__ = True
         try:
             response = self.connection.getresponse()
-            text = response.read().decode()
+            text = response.read(1_000_000).decode("utf-8", "replace")
         except TimeoutError:
             raise AssertionError(
                 f"{self.what} should be answered, but was not in {SECONDS:g} s."
@@ -57,9 +67,11 @@ class Request:
             ) from None
         finally:
             self.connection.close()
+        self.chat.note(f"{self.what} is answered {response.status} {short(text, 150)}")
         try:
-            reply = json.loads(text) if text else {}
-        except ValueError:
+            reply = json.loads(text, object_hook=Reply) if text else Reply()
+            assert isinstance(reply, Reply)
+        except (ValueError, AssertionError):
             raise AssertionError(
                 f"{self.what} should be answered with JSON, not with "
                 f"{response.status} {short(text)}."
@@ -68,6 +80,7 @@ class Request:
 
     def leave(self) -> None:
         """Hang up without waiting for the answer."""
+        self.chat.note(f"{self.what}: the client hangs up")
         self.connection.close()
 
 
@@ -131,6 +144,10 @@ class Poller:
         texts = []
         while (text := self.next()) != last:
             texts.append(text)
+            assert len(texts) < MOST, (
+                f"{self.name} asked {MOST} times, each time with the timestamp of the "
+                f"answer before, and {short(last)} never came. The last: {texts[-3:]}."
+            )
         return texts
 
 

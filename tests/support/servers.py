@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import psutil
 
+from tutorial.mistakes import shorten
+from tutorial.processes import below, how, is_gone, kill_all
 from tutorial.stages import Stage, copy_stage
 
-START_SECONDS = 20.0
-STOP_SECONDS = 5.0
+START_SECONDS = 20.0  # that a server has until it listens
+STOP_SECONDS = 5.0  # that it has to end by itself
+MANAGE_SECONDS = 60.0  # that manage.py has for a command
+MOST_OUTPUT = 1_000_000  # bytes of what a server writes that are looked at
 SCRIPTED = Path(__file__).parent / "scripted_clock"
 
 
@@ -31,13 +38,53 @@ class Target:
     folder: Path
 
 
+class NotStarted(AssertionError):
+    """What is in the folder does not start. `server` is the one that does not.
+
+    `says` is the sentence alone; the text of the exception has the output as well.
+    """
+
+    def __init__(self, says: str, server: Server):
+        super().__init__(f"{says} Its output ends:\n{server.tail()}")
+        self.says, self.server = says, server
+
+
+_guards = ExitStack()  # of the ports that this process was given
+atexit.register(_guards.close)
+
+
 def free_ports(count: int) -> list[int]:
-    """Different TCP ports of 127.0.0.1 that nobody listens on at this moment."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+    """Different TCP ports of 127.0.0.1 that nobody else uses, at most nine.
+
+    They stay ours until this process ends, also between a server's end and the next
+    one's start: whoever asks here, in whatever process, holds the port before them.
+    They lie below those that a system hands out by itself, to any client.
+    """
+    while True:
+        guarded = random.randrange(20_000, 32_000, 10)
+        ports = [guarded + 1 + number for number in range(count)]
+        with ExitStack() as stack:
+            guard = stack.enter_context(socket.socket())
+            try:
+                guard.bind(("127.0.0.1", guarded))
+                for port in ports:
+                    with socket.socket() as probe:
+                        probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            _guards.push(stack.pop_all())
+            return ports
+
+
+def comes_true(fact: Callable[[], bool], seconds: float) -> bool:
+    """Wait until `fact()` is true. Returns whether it was within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        if time.monotonic() > deadline:
+            return False
+        # How often to look, not a guess at how long it takes.
+        time.sleep(0.01)
+    return True
 
 
 def wait_until(
@@ -48,11 +95,8 @@ def wait_until(
     Raises AssertionError after `seconds`, with `what()`: what did not come true.
     """
     __tracebackhide__ = True
-    deadline = time.monotonic() + seconds
-    while not fact():
-        assert time.monotonic() < deadline, f"Not true in {seconds:g} s: {what()}"
-        # How often to look, not a guess at how long it takes.
-        time.sleep(0.01)
+    if not comes_true(fact, seconds):
+        raise AssertionError(f"Not true in {seconds:g} s: {what()}")
 
 
 class Server:
@@ -66,9 +110,33 @@ class Server:
     def start(self, port: int) -> None:
         """Start, and return once `port` accepts connections.
 
-        Raises AssertionError, with the end of the output, if it does not in
-        START_SECONDS. Then nothing of it is left.
+        Raises NotStarted if it does not in START_SECONDS. Then nothing of it is left.
         """
+        self.port = port
+        self._launch()
+        try:
+            # Who listens elsewhere by then, will not come here any more.
+            if not comes_true(self._accepts, START_SECONDS / 3) and (
+                self._addresses()
+                or not comes_true(self._accepts, START_SECONDS * 2 / 3)
+            ):
+                raise NotStarted(self._why_not(), self)
+        except BaseException:
+            self.kill()  # Nobody else would: who starts it has nothing to stop yet.
+            raise
+
+    def run(self, seconds: float) -> str:
+        """Start what ends by itself. Returns in words how it failed, if it did."""
+        self._launch()
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return f"was not done after {seconds:g} s"
+        finally:
+            self.kill()
+        return how(code) if code else ""
+
+    def _launch(self) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command,
@@ -79,24 +147,49 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        try:
-            wait_until(
-                lambda: self._accepts(port),
-                lambda: (
-                    f"{self.name} listens on {port}. Its output ends:\n{self.tail()}"
-                ),
-                START_SECONDS,
-            )
-        except BaseException:
-            self.stop()  # Nobody else would: who starts it has nothing to stop yet.
-            raise
 
-    def _accepts(self, port: int) -> bool:
-        assert self.process.poll() is None, (
-            f"{self.name} should start, but it ended. Its output ends:\n{self.tail()}"
-        )
+    def _accepts(self) -> bool:
+        if self.process.poll() is not None:
+            ended = how(self.process.returncode)
+            says = f"{self.name} should start, but it {ended}.{self.last_words()}"
+            raise NotStarted(says, self)
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def _why_not(self) -> str:
+        by = " by CHAT_PORT" if self.env.get("CHAT_PORT") == str(self.port) else ""
+        says = (
+            f"{self.name} was told{by} to use port {self.port}, but nothing listens on"
+        )
+        there = " and on ".join(sorted(self._addresses()))
+        listens = f"It listens on {there}." if there else "It listens nowhere."
+        return f"{says} 127.0.0.1:{self.port}. {listens}"
+
+    def _addresses(self) -> set[str]:
+        """Where it listens: addresses with ports."""
+        return {
+            f"{connection.laddr.ip}:{connection.laddr.port}"
+            for process in self._family()
+            for connection in listening(process)
+        }
+
+    def answers(self, seconds: float) -> bool:
+        """Does it react to a request in so many seconds, if only to refuse it?"""
+        # Not even a chat server that takes every path for a poll lets this one wait.
+        request = (
+            "GET /is-anybody-there?lastupdate=-1 HTTP/1.1\r\n"
+            f"Host: 127.0.0.1:{self.port}\r\nConnection: close\r\n\r\n"
+        )
+        try:
+            address = ("127.0.0.1", self.port)
+            with socket.create_connection(address, timeout=seconds) as connection:
+                connection.sendall(request.encode())
+                connection.recv(1)
+        except ConnectionResetError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def stop(self) -> None:
         """End the process and all that it started."""
@@ -104,43 +197,75 @@ class Server:
             return
         family = self._family()
         for process in family:
-            process.terminate()
-        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
-        for process in alive:
-            process.kill()
-        self.process.wait(STOP_SECONDS)
-        self.process = None
+            with suppress(psutil.Error):
+                process.terminate()
+        psutil.wait_procs(family, timeout=STOP_SECONDS)
+        self.kill()
 
     def kill(self) -> None:
         """End the process as a power cut would."""
-        for process in self._family():
-            process.kill()
+        kill_all(self._family)
         self.process.wait(STOP_SECONDS)
         self.process = None
 
     def _family(self) -> list[psutil.Process]:
-        try:
-            parent = psutil.Process(self.process.pid)
-            return [*parent.children(recursive=True), parent]
-        except psutil.NoSuchProcess:
-            return []
+        """The process and all that it started, as long as they run."""
+        own = self.process.pid
+        pids = {own, *(process.pid for process in below(own))}
+        # A child may have lost its parent, but it is still in the session.
+        pids |= {pid for pid in psutil.pids() if session(pid) == own}
+        found = []
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(pid))
+        return [process for process in found if not is_gone(process.pid)]
 
     def listens_on(self) -> set[str]:
         """The IP addresses on which the process listens."""
-        connections = psutil.Process(self.process.pid).net_connections("tcp")
-        return {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+        return {c.laddr.ip for c in listening(psutil.Process(self.process.pid))}
 
     def memory(self) -> int:
         """Resident memory of the process, in bytes."""
         return psutil.Process(self.process.pid).memory_info().rss
 
-    def output(self) -> str:
-        """All that the process has written so far."""
-        return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+    def written(self) -> int:
+        """How many bytes the process has written so far."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def output(self, start: int = 0) -> str:
+        """What the process has written from byte `start` on, or the end of it."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as log:
+            log.seek(max(start, self.written() - MOST_OUTPUT))
+            return log.read(MOST_OUTPUT).decode("utf-8", "replace")
+
+    def last_words(self) -> str:
+        """The last line of the output, as a sentence; empty if there is none."""
+        return "".join(
+            f" It said: {line}" for line in shorten(self.output(), self.cwd, 1)
+        )
 
     def tail(self, lines: int = 15) -> str:
         """The last lines of the output."""
         return "\n".join(self.output().splitlines()[-lines:])
+
+
+def session(pid: int) -> int | None:
+    """The session of process `pid`, where there are any."""
+    try:
+        return os.getsid(pid)
+    except (AttributeError, OSError):
+        return None
+
+
+def listening(process: psutil.Process) -> list:
+    """The TCP sockets on which a process listens, as far as can be seen."""
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.Error:
+        return []
+    return [c for c in connections if c.status == psutil.CONN_LISTEN]
 
 
 @dataclass(frozen=True)
@@ -165,7 +290,7 @@ class Chat:
     """A running copy of a target: Twisted from stage 2 on, and Django when needed.
 
     The folder itself is never written to, and its database is never opened: `folder`
-    is a copy in `workspace`. Use it in a `with` block. Raises AssertionError where a
+    is a copy in `workspace`. Use it in a `with` block. Raises NotStarted where a
     server does not start.
     """
 
@@ -174,6 +299,7 @@ class Chat:
         self.folder = copy_stage(target.folder, workspace / "copy")
         self.django_port, self.chat_port = free_ports(2)
         self.clock = Clock(workspace / "clock")
+        self.wire: deque[str] = deque(maxlen=60)
         self.env = {
             **os.environ,
             "CHAT_PORT": str(self.chat_port),
@@ -182,6 +308,9 @@ class Chat:
             "PYTHONUNBUFFERED": "1",
         }
         self.env.pop("DJANGO_SETTINGS_MODULE", None)
+        self._manage = Server(
+            "manage.py", [], self.folder, self.env, workspace / "manage.log"
+        )
         runserver = [sys.executable, "manage.py", "runserver", "--noreload"]
         self._django = Server(
             "Django (manage.py runserver)",
@@ -212,7 +341,12 @@ class Chat:
     @cached_property
     def django(self) -> Server:
         """Django, with its database; started when first asked for."""
-        self.manage("migrate", "--verbosity", "0")
+        try:
+            self.manage("migrate", "--verbosity", "0")
+        except AssertionError as error:
+            says, _, _ = str(error).partition(" It said:")
+            says += self._manage.last_words()
+            raise NotStarted(says, self._manage) from None
         self._django.start(self.django_port)
         return self._django
 
@@ -220,6 +354,10 @@ class Chat:
     def origin(self) -> str:
         """What a browser says in the Origin header when it shows our page."""
         return f"http://127.0.0.1:{self.django_port}"
+
+    def note(self, what: str) -> None:
+        """Take down what was sent, or what came, for who reads of a failure."""
+        self.wire.append(what)
 
     def restart(self) -> None:
         """Start the chat server anew, with an empty memory."""
@@ -234,14 +372,18 @@ class Chat:
     def get(self, path: str) -> http.client.HTTPResponse:
         """GET `path` from Django, without following redirects; the body is read."""
         assert self.django
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.django_port, timeout=5
-        )
+        port = self.django_port
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
-            response.text = response.read().decode()
+            response.text = response.read(MOST_OUTPUT).decode("utf-8", "replace")
+            self.note(f"GET {path} from Django: {response.status} {response.reason}")
             return response
+        except (OSError, http.client.HTTPException) as error:
+            raise AssertionError(
+                f"GET {path} should be answered by Django within 5 s. Instead: {error}."
+            ) from None
         finally:
             connection.close()
 
@@ -250,17 +392,13 @@ class Chat:
 
         Raises AssertionError, with the output, if it fails.
         """
-        result = subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=self.folder,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        output = result.stdout + result.stderr
-        assert result.returncode == 0, f"manage.py {' '.join(words)} failed:\n{output}"
+        line = "python manage.py " + " ".join(words)
+        self.note(line)
+        manage = self._manage
+        manage.command, start = [sys.executable, "manage.py", *words], manage.written()
+        says = manage.run(MANAGE_SECONDS)
+        output = manage.output(start)
+        assert not says, f"{line} should succeed, but it {says}. It said:\n{output}"
         return output
 
     def shell(self, code: str) -> str:

@@ -142,14 +142,14 @@ def chat_folder(tmp_path_factory):
 def answer():
     """Run `python -m tutorial` to its end; return exit code, output, errors."""
 
-    def run(*words, python=(sys.executable,), env=None, cwd=ROOT):
+    def run(*words, python=(sys.executable,), env=None, cwd=ROOT, patience=PATIENCE):
         done = subprocess.run(
             [*python, *map(str, words)],
             cwd=cwd,
             env=env or environment_for(*free_ports(2)),
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=patience,
         )
         return done.returncode, done.stdout, done.stderr
 

@@ -13,6 +13,8 @@ import pytest
 from tests.support.servers import wait_until
 from tutorial import checks
 from tutorial.checks import Port, Ports, Program
+from tutorial.mistakes import name_mistakes, shorten
+from tutorial.stages import find_stage
 
 BUSY = OSError(errno.EADDRINUSE, "in use")
 
@@ -176,10 +178,173 @@ def test_the_wrong_folder(tmp_path):
 
 
 def test_notes_are_no_problems(tmp_path):
-    assert checks.check_database(tmp_path).level == "note"
-    assert "chromium" in checks.check_browser([None, None]).cure
-    assert checks.check_browser([None, "/usr/bin/chromium"]).level == "ok"
+    [database] = checks.check_database(tmp_path)
+    assert database.level == "note"
+    assert "chromium" in checks.check_browser(None).cure
+    assert checks.check_browser("/usr/bin/chromium").level == "ok"
     assert checks.check_git(None).level == "problem"
+
+
+def test_a_folder_beside_the_project_is_put_right(tmp_path):
+    project = tmp_path / "unpacked" / "mychat"
+    (project / "chat").mkdir(parents=True)
+    (project / "manage.py").touch()
+    for folder in (tmp_path, project.parent, project / "chat"):
+        assert checks.check_stage(folder).cure == f"Do you mean {project}?"
+    assert checks.check_stage(project).level == "ok"
+    assert "There is no folder" in checks.check_stage(tmp_path / "x").says
+
+
+def levels(findings):
+    return [finding.level for finding in findings]
+
+
+def test_migrations_that_were_not_made_or_not_run(tmp_path):
+    folder = find_stage("1").copy_to(tmp_path / "mychat")
+    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0", "chat"]
+    subprocess.run([*migrate, "0001"], cwd=folder, check=True)
+    before = (folder / "db.sqlite3").read_bytes()
+    [found] = checks.check_database(folder)
+    assert found.level == "note"
+    assert "has not seen chat.0002_demo_rooms; `run` brings it." in found.says
+    assert (folder / "db.sqlite3").read_bytes() == before
+
+    subprocess.run(migrate, cwd=folder, check=True)
+    assert levels(checks.check_database(folder)) == ["ok"]
+
+    for file in (folder / "chat" / "migrations").glob("0*.py"):
+        file.unlink()
+    [found] = checks.check_database(folder)
+    assert found.level == "problem"
+    assert "The app chat of mychat has models" in found.says
+    assert found.cure.endswith("python manage.py makemigrations chat")
+
+
+def test_a_database_that_is_none_is_left_alone(tmp_path):
+    folder = find_stage("1").copy_to(tmp_path / "mychat")
+    (folder / "db.sqlite3").write_bytes(b"not a database")
+    assert levels(checks.check_database(folder)) == ["note"]
+    assert (folder / "db.sqlite3").read_bytes() == b"not a database"
+
+
+@pytest.mark.parametrize(
+    ("origins", "level", "says"),
+    [
+        (None, "ok", ""),
+        ("", "ok", ""),
+        ("http://localhost:8000, http://127.0.0.1:8000", "ok", ""),
+        ("http://localhost:8000", "problem", "localhost and 127.0.0.1 are two sites"),
+        ("http://127.0.0.1:9000", "problem", "without http://127.0.0.1:8000"),
+    ],
+)
+def test_origins_that_shut_the_page_out(origins, level, says):
+    environ = {} if origins is None else {"CHAT_ORIGINS": origins}
+    found = checks.check_origins(environ, Ports(8000, 1025))
+    assert found.level == level
+    assert says in str(found)
+
+
+def test_what_localhost_means():
+    assert checks.check_localhost(["::1", "127.0.0.1"]).level == "ok"
+    found = checks.check_localhost(["::1"])
+    assert found.level == "note"
+    assert "localhost is ::1, and the servers listen on 127.0.0.1" in found.says
+    assert "localhost is nothing" in checks.check_localhost([]).says
+
+
+ENVIRON = {
+    "CHAT_PORT": "1025",
+    "CHAT_ORIGINS": "http://127.0.0.1:8000,http://elsewhere",
+}
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("ModuleNotFoundError: No module named 'nowhere.to'", "package of nowhere.to"),
+        ("No module named 'twisted.web.websocket'", "Twisted cannot do WebSockets"),
+        ("builtins.ModuleNotFoundError: No module named 'chat.x'", "is a chat in"),
+        ("OperationalError: no such table: chat_chatroom", "no table chat_chatroom"),
+        ("You have 3 unapplied migration(s).", "not all of its tables"),
+        ("Couldn't listen on 127.0.0.1:1026: [Errno 98]", "wants port 1026"),
+        ("Couldn't listen on 127.0.0.1:1025: [Errno 98]", "Another program has"),
+        ("Error: That port is already in use.", "Another program has the port"),
+        ("origin b'http://localhost:8000' may not speak here", "are two sites"),
+        ("origin b'http://127.0.0.1:8000' may not speak here", "the page's own"),
+    ],
+)
+def test_the_usual_mistakes_are_known_by_their_traces(output, says, tmp_path):
+    (tmp_path / "chat").mkdir()
+    [found] = name_mistakes(f"before\n{output}\nafter", tmp_path, ENVIRON)
+    assert says in found.says
+    assert found.cure
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "origin b'http://evil.example' may not speak here",
+        "origin b'http://127.0.0.1:8000.evil.example' may not speak here",
+        "origin b'http://127.0.0.1:1' may not speak here",
+    ],
+)
+def test_what_is_no_mistake_is_not_named(output, tmp_path):
+    assert name_mistakes(output, tmp_path, ENVIRON) == []
+
+
+def test_of_a_traceback_only_the_learners_lines_are_shown(tmp_path):
+    text = f"""\
+2026-01-01T00:00:00+0000 [stderr#error] Traceback (most recent call last):
+2026-01-01T00:00:00+0000 [stderr#error]   File "/lib/site-packages/a.py", line 1, in b
+2026-01-01T00:00:00+0000 [stderr#error]     b()
+2026-01-01T00:00:00+0000 [stderr#error]     ^^^
+  File "<frozen importlib._bootstrap>", line 1204, in _gcd_import
+  File "{tmp_path}/chat/views.py", line 7, in index
+    return 1 / 0
+           ~~^~~
+\x1b[31mZeroDivisionError\x1b[0m: division by \x07zero
+"""
+    assert shorten(text, tmp_path) == [
+        "Traceback (most recent call last):",
+        '  File "chat/views.py", line 7, in index',
+        "    return 1 / 0",
+        "           ~~^~~",
+        "ZeroDivisionError: division by zero",
+    ]
+    assert shorten(text, tmp_path, most=1) == ["ZeroDivisionError: division by zero"]
+
+
+def test_run_names_the_usual_mistake(answer, ports, tmp_path, environment):
+    folder = find_stage("2").copy_to(tmp_path / "mychat")
+    (folder / "chatserver.py").write_text("import nowhere_to_be_found\n")
+    env = environment(*ports)
+    code, _, errors = answer("-m", "tutorial", "run", folder, env=env)
+    assert code == 1
+    assert "The package of nowhere_to_be_found is not installed for" in errors
+    (folder / "chat" / "urls.py").write_text("import nowhere_else\n")
+    code, _, errors = answer("-m", "tutorial", "run", folder, env=env)
+    assert code == 1
+    assert "The package of nowhere_else is not installed for" in errors
+    assert "site-packages" not in errors
+    env["CHAT_ORIGINS"] = f"http://localhost:{ports[0]}"
+    code, _, errors = answer("-m", "tutorial", "run", folder, env=env)
+    assert code == 1
+    assert "localhost and 127.0.0.1 are two sites" in errors
+
+
+def test_doctor_looks_into_a_folder(answer, tmp_path, environment, ports):
+    folder = find_stage("1").copy_to(tmp_path / "mychat")
+    for file in (folder / "chat" / "migrations").glob("0*.py"):
+        file.unlink()
+    env = environment(*ports)
+    code, output, _ = answer("-m", "tutorial", "doctor", folder, env=env)
+    assert code == 1
+    assert "ok       mychat can be run." in output
+    assert "makemigrations chat" in output
+    code, output, _ = answer("-m", "tutorial", "doctor", tmp_path, env=env)
+    assert code == 1
+    assert f"Do you mean {folder}?" in output
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as Unix does")

@@ -1,0 +1,419 @@
+"""`python -m tutorial check`: the right kind of answer, and nothing left behind."""
+
+import ast
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+from markdown.extensions.toc import slugify
+
+from tests.support.servers import free_ports, wait_until
+from tutorial.judge import Kind, Unfit, take_copy
+from tutorial.limits import Limits
+from tutorial.processes import is_gone
+from tutorial.stages import ROOT, find_stage, load_stages
+from tutorial.tasks import load_tasks, tasks_of
+
+PATIENCE = 240  # seconds until a test gives up; the machine may be busy
+# Enough on a busy machine, except where a test waits for one of them to pass.
+LONG = Limits().stretched(5)
+SHORT = replace(LONG, answer=3.0, hear=3.0, output=1_000_000, processes=15)
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="the programs under check fork"
+)
+
+
+@pytest.fixture
+def check(answer, environment):
+    """Check a folder; return the exit code, and the report as it was in the JSON."""
+
+    def run(stage, folder, *words, limits=SHORT):
+        env = environment(*free_ports(2), **limits.write())
+        words = ["check", stage, "--path", folder, "--json", *words]
+        code, output, errors = answer(
+            "-m", "tutorial", *words, "--no-browser", env=env, patience=PATIENCE
+        )
+        assert output, errors
+        report = json.loads(output)
+        assert report["exit_code"] == code
+        return code, report
+
+    return run
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A learner's folder: a copy of a stage. What is changed in it is a text each."""
+
+    def make(stage, **changes):
+        folder = find_stage(stage).copy_to(tmp_path / "my chat")
+        for name, text in changes.items():
+            [file] = folder.rglob(f"{name}.*")
+            file.write_text(text(file.read_text()) if callable(text) else text)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A program that notes the pids of all its processes, and whether one is left."""
+    return Program(tmp_path / "pids")
+
+
+class Program:
+    def __init__(self, file):
+        self.file = file
+        self.prelude = (
+            "import os, sys, threading\n"
+            f"def note(): open({str(file)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
+            "def wait(): threading.Event().wait()\n"
+            "note()\n"
+        )
+
+    def left(self):
+        return [pid for pid in self.pids() if not is_gone(pid)]
+
+    def pids(self):
+        return [*map(int, self.file.read_text().split())] if self.file.exists() else []
+
+
+def statuses(report):
+    return [task["status"] for task in report["tasks"]]
+
+
+# --- What is no project, or does not start ----------------------------------
+
+
+def test_an_empty_folder(check, tmp_path):
+    code, report = check("1", tmp_path)
+    assert code == Kind.NOTHING.code
+    assert "holds no manage.py" in report["failure"]["says"]
+    assert {*statuses(report)} == {"not reached"}
+
+
+def test_a_folder_too_high_or_too_low(check, mine):
+    folder = mine("1")
+    for wrong in (folder.parent, folder / "chat"):
+        code, report = check("1", wrong)
+        assert code == Kind.NOTHING.code
+        assert f"Do you mean {folder}?" in report["failure"]["says"]
+
+
+def test_a_folder_that_is_not_there(check, tmp_path):
+    code, report = check("1", tmp_path / "nowhere")
+    assert code == Kind.NOTHING.code
+    assert "There is no folder" in report["failure"]["says"]
+
+
+# Of no parent, no session and no environment that anybody knows.
+HIDES = """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execve(sys.executable, [sys.executable, "-c", PRELUDE + "wait()"], {})
+    os._exit(0)
+os.wait()
+os._exit(4)
+"""
+FORKS_MANY = """
+for _ in range(100):
+    if os.fork() == 0:
+        note()
+        wait()
+wait()
+"""
+# A chat server, and what the check says about it.
+DO_NOT_START = {
+    "syntax-error": ("def (", "ended with exit code 1"),
+    "exits-at-once": ("os._exit(0)", "ended with exit code 0"),
+    "never-listens": ("wait()", "It listens nowhere."),
+    "forks-and-dies": (
+        "if os.fork() == 0:\n    note(); wait()\nos._exit(3)",
+        "ended with exit code 3",
+    ),
+    "hides-and-dies": (HIDES, "ended with exit code 4"),
+    "forks-many": (FORKS_MANY, "more than 15 processes"),
+    "floods": ("while True: print('flood ' * 1000)", "more than 1 MB of output"),
+}
+
+
+@pytest.mark.parametrize(
+    ("server", "says"), DO_NOT_START.values(), ids=DO_NOT_START.keys()
+)
+def test_a_server_that_does_not_start(check, mine, program, server, says):
+    prelude = f"{program.prelude}PRELUDE = {program.prelude!r}\n"
+    folder = mine("2", chatserver=prelude + server)
+    limits = replace(SHORT, start=5.0) if "nowhere" in says else SHORT
+    code, report = check("2", folder, limits=limits)
+    assert (code, report["verdict"]) == (Kind.NOT_STARTED.code, "not-started"), report
+    assert says in report["failure"]["says"]
+    assert {*statuses(report)} == {"not reached"}
+    assert not program.left()
+    assert bool(program.pids()) == (server != "def (")
+    assert not any("site-packages" in line for line in report["failure"]["output"])
+
+
+def test_the_traceback_of_a_syntax_error_is_short(check, mine):
+    folder = mine("1", views=lambda text: text + "\ndef (\n")
+    code, report = check("1", folder)
+    assert code == Kind.NOT_STARTED.code
+    output = "\n".join(report["failure"]["output"])
+    assert 'File "chat/views.py", line' in output
+    assert "SyntaxError" in output
+    assert "site-packages" not in output
+    assert report["failure"]["read"] == "docs/1_django_ui.md"
+
+
+def test_a_chat_server_on_the_wrong_port(check, mine, program):
+    [port] = free_ports(1)
+    read = 'os.environ.get("CHAT_PORT", "1025")'
+    folder = mine(
+        "2", chatserver=lambda text: program.prelude + text.replace(read, f"'{port}'")
+    )
+    code, report = check("2", folder, limits=replace(SHORT, start=6.0))
+    assert code == Kind.NOT_STARTED.code
+    assert f"It listens on 127.0.0.1:{port}." in report["failure"]["says"]
+    assert not program.left()
+
+    with socket.create_server(("127.0.0.1", port)):
+        code, report = check("2", folder)
+    assert code == Kind.NOT_STARTED.code
+    [mistake] = report["failure"]["mistakes"]
+    assert f"The chat server wants port {port}, although CHAT_PORT is" in mistake
+
+
+def test_a_folder_in_the_middle_of_the_tutorial(check, mine):
+    code, report = check("2", mine("1"), limits=LONG)
+    assert code == Kind.NOT_STARTED.code
+    assert "There is no chatserver.py beside manage.py." in report["failure"]["says"]
+    done = {task["chapter"]: task["status"] for task in report["tasks"]}
+    assert done == {"stage1_django_ui": "passed", "stage2_websocket": "not reached"}
+
+
+# --- What stops answering ---------------------------------------------------
+
+
+def test_a_server_that_hangs_when_it_has_started(check, mine, program):
+    hang = "\nfrom twisted.internet import reactor\nreactor.callLater(0, wait)\n"
+    folder = mine("2", chatserver=lambda text: program.prelude + text + hang)
+    code, report = check("2", folder)
+    assert (code, report["verdict"]) == (Kind.STOPPED.code, "stopped"), report
+    assert "does not react to a request within 3 s" in report["failure"]["says"]
+    assert "passed" not in statuses(report)
+    assert not program.left()
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("wait()", "does not react to a request within 3 s"),
+        ("os._exit(7)", "Then it ended with exit code 7."),
+    ],
+    ids=["hangs", "dies"],
+)
+def test_a_server_that_fails_at_the_first_message(check, mine, program, what, says):
+    line = "for client in self.factory.clients:"
+
+    def plant(text):
+        assert text.count(line) == 1
+        return program.prelude + text.replace(line, f"{what}\n            {line}")
+
+    code, report = check("2", mine("2", chatserver=plant))
+    assert code == Kind.STOPPED.code
+    assert says in report["failure"]["says"]
+    assert report["failure"]["task"] == "say"
+    assert "Ann says 'hello'" in report["failure"]["wire"]
+    assert not program.left()
+
+
+# --- What runs --------------------------------------------------------------
+
+
+def listing(folder):
+    stats = {path: path.stat() for path in folder.rglob("*")}
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
+def test_a_right_folder_passes_and_stays_as_it_is(check, mine):
+    folder = mine("1")
+    (folder / "db.sqlite3").write_bytes(b"my own rooms")
+    (folder / "venv").mkdir()
+    before = listing(folder)
+    code, report = check("1", folder, limits=LONG)
+    assert (code, report["verdict"], report["failure"]) == (0, "right", None)
+    assert {*statuses(report)} == {"passed"}
+    assert report["says"] == f"All {len(report['tasks'])} tasks passed."
+    assert listing(folder) == before
+
+
+def test_a_mistake_is_told_with_all_that_helps(check, mine, tmp_path):
+    escape = "\x1b]0;title\x07\x1b[31m<b>red</b>"
+
+    def plant(text):
+        text = text.replace("in self.factory.clients:", "in [self]:")
+        return text.replace(
+            'log.info("Got', f'print({escape!r})\n        log.info("Got'
+        )
+
+    folder = mine("2", chatserver=plant)
+    junit = tmp_path / "result.xml"
+    limits = replace(LONG, hear=3.0)
+    code, report = check("2", folder, "--junit", junit, limits=limits)
+    assert (code, report["verdict"]) == (Kind.WRONG.code, "wrong")
+    failure = report["failure"]
+    assert "Bob should hear 'hello', because Ann said it." in failure["says"]
+    assert (failure["task"], failure["read"]) == (
+        "say",
+        "docs/2_websocket.md#say-it-to-everyone",
+    )
+    assert len(failure["hints"]) == 2
+    assert "Ann says 'hello'" in failure["wire"]
+    assert "Bob hears nothing in 3 s" in failure["wire"]
+    assert "<b>red</b>" in "\n".join(failure["output"])
+    assert "\x1b" not in json.dumps(report)
+    by_id = {task["id"]: task["status"] for task in report["tasks"]}
+    assert by_id["say"] == "failed"
+    assert by_id["list"] == by_id["origin"] == "passed"
+
+    suite = ET.parse(junit).getroot()
+    assert suite.get("tests") == str(len(report["tasks"]) + 1)
+    failed = [case.get("name") for case in suite.findall("testcase[failure]")]
+    assert failed[0] == "Say it to everyone"
+    assert len(failed) == statuses(report).count("failed")
+
+
+def test_what_a_person_reads(answer, environment, mine):
+    folder = mine("1", chat_room=lambda text: text.replace('role="log"', ""))
+    words = ["check", "1", "--path", folder, "--no-browser", "--hint"]
+    env = environment(*free_ports(2))
+    code, output, errors = answer("-m", "tutorial", *words, env=env, patience=PATIENCE)
+    assert (code, errors) == (Kind.WRONG.code, "")
+    for text in [
+        "Without the tests in a browser",
+        "Chapter 1, Django UI",
+        "  passed       Describe a room",
+        "  failed       Give each room a page",
+        "It runs, and behaves wrongly. Of 6 tasks, 1 failed.",
+        'should have a list with role="log"',
+        "What was sent, and what came:\n    GET /chats/4/ from Django: 200 OK",
+        "The last lines of Django (manage.py runserver):",
+        "Hint: The page needs a heading, a box with a label",
+        "Read: docs/1_django_ui.md#give-each-room-a-page",
+        "For another hint, add --hint --hint",
+    ]:
+        assert text in output, output
+
+
+# --- When it is not the folder's fault --------------------------------------
+
+
+def test_when_the_tool_fails_it_says_so(check, mine):
+    code, report = check("1", mine("1"), limits=Limits(silence=0.0))
+    assert code == Kind.TOOL.code
+    assert "says nothing about the work" in report["says"]
+
+
+def test_limits_that_cannot_be_read_are_one_sentence(answer, environment, mine):
+    env = environment(*free_ports(2), TUTORIAL_LIMITS="{")
+    words = ["check", "1", "--path", mine("1"), "--no-browser"]
+    code, output, errors = answer("-m", "tutorial", *words, env=env)
+    assert code == 1
+    assert "TUTORIAL_LIMITS cannot be read" in errors
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whoever_ends_the_check_ends_all(tool, ports, mine, program, signum):
+    folder = mine("2", chatserver=lambda text: program.prelude + text)
+    django, chat = ports
+    run = tool("check", "2", "--path", folder, "--no-browser", django=django, chat=chat)
+    run.wait_for("passed       Describe a room")
+    run.process.send_signal(signum)
+    assert run.end() in (130, 128 + signum, -signum)
+    assert "Traceback" not in run.output
+    if signum == signal.SIGKILL:
+        # Nobody is there to end the tests, so they end as nobody listens to them.
+        wait_until(lambda: not run.family(), lambda: "the end of all", 60)
+    assert not run.family()
+    assert not program.left()
+
+
+# --- The copy ---------------------------------------------------------------
+
+
+def test_the_copy_takes_what_is_the_projects_and_no_more(mine, tmp_path):
+    folder = mine("1").resolve()
+    (tmp_path / "secret").write_text("not for the tests")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "own link").symlink_to(folder / "manage.py")
+    (folder / "around").symlink_to(folder)
+    os.mkfifo(folder / "pipe")
+    for name in ("my env/lib", "node_modules", ".git"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "file").touch()
+    (folder / "my env" / "pyvenv.cfg").touch()
+    take_copy(folder, tmp_path / "copy")
+    names = {path.name for path in (tmp_path / "copy").iterdir()}
+    assert {"manage.py", "chat", "own link"} <= names
+    assert not names & {"link", "around", "pipe", "my env", "node_modules", ".git"}
+
+
+def test_a_folder_that_names_itself_is_not_started(mine, tmp_path):
+    folder = mine("1").resolve()
+    settings = folder / "django_twisted_chat" / "settings.py"
+    settings.write_text(f"NAME = {str(folder / 'db.sqlite3')!r}\n")
+    with pytest.raises(Unfit, match="settings.py names the folder itself") as error:
+        take_copy(folder, tmp_path / "copy")
+    assert error.value.kind is Kind.NOT_STARTED
+
+
+def test_a_folder_that_is_too_large_is_no_project(tmp_path):
+    for number in range(5001):
+        (tmp_path / "many" / f"{number}").mkdir(parents=True)
+    folder = tmp_path / "large"
+    folder.mkdir()
+    with (folder / "film").open("wb") as file:
+        file.truncate(100_000_001)
+    with pytest.raises(Unfit, match="more than 100 MB. Is it the right folder"):
+        take_copy(folder, tmp_path / "copy")
+
+
+# --- The tasks --------------------------------------------------------------
+
+
+def test_each_test_of_a_stage_belongs_to_one_task():
+    tests = [
+        f"{file.parent.name}/{file.name}::{node.name}"
+        for kind in ("contract", "browser")
+        for file in (ROOT / "tests" / kind).glob("test_[1-5]_*.py")
+        for node in ast.parse(file.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    named = [test for task in load_tasks() for test in task.tests]
+    assert sorted(named) == sorted(tests)
+
+
+def test_the_tasks_are_fit_to_be_shown():
+    tasks = load_tasks()
+    assert len({task.id for task in tasks}) == len(tasks)
+    chapters = {stage.id: stage.chapter for stage in load_stages()}
+    for task in tasks:
+        file, _, anchor = task.read.partition("#")
+        assert file == chapters[task.stage], task
+        assert anchor, task
+        assert len(task.hints) == 2, task
+        text = (ROOT / "docs" / file).read_text("utf-8")
+        headings = re.findall(r"^#+ (.*?)(?: *\{#(.*)\})?$", text, re.M)
+        anchors = {given or slugify(title, "-") for title, given in headings}
+        if "## " in text:  # it is written
+            assert anchor in anchors, f"{task.read} is not there"
+    for stage in load_stages():
+        kinds = [task.in_browser for task in tasks_of(stage)]
+        assert kinds == sorted(kinds), "those in a browser come last"

@@ -1,0 +1,206 @@
+"""`python -m tutorial check-class`: nobody spoils what becomes of another."""
+
+import csv
+import re
+import signal
+import socket
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from tests.support.servers import free_ports, wait_until
+from tutorial import many
+from tutorial.judge import Failure, Kind, TaskResult, Verdict
+from tutorial.limits import Limits
+from tutorial.processes import is_gone
+from tutorial.stages import find_stage
+from tutorial.tasks import tasks_of
+
+PATIENCE = 400  # seconds until a test gives up; the machine may be busy
+LIMITS = replace(Limits().stretched(5), manage=25.0, start=25.0, output=1_000_000)
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="the programs under check fork"
+)
+
+# What a learner may call a folder, and what a program may print.
+NASTY = "<img src=x onerror=alert(1)>"
+FORMULA = "=1+cmd"
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A class: a folder each, copies of stage 1; and where they note their pids."""
+    noted = tmp_path / "pids"
+    note = f"import os\nopen({str(noted)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
+    [port] = free_ports(1)
+    wrong_port = f"import sys\nif 'runserver' in sys.argv: sys.argv[-1] = '{port}'\n"
+    forks = (
+        "import signal\nfor _ in range(200):\n    if os.fork() == 0:\n        "
+        + note.replace("\n", "\n        ")
+        + "signal.pause()\nsignal.pause()\n"
+    )
+    changes = {
+        "ann": {},
+        "bob hangs": {"settings": note + "while True: pass\n"},
+        "cara floods": {"settings": note + "while True: print('x' * 10_000)\n"},
+        "dora forks": {"settings": note + forks},
+        "emil": {"manage": note + wrong_port},
+        "fred": {"manage": note + wrong_port},
+        "gina": None,
+        NASTY: {"settings": f"raise SystemExit('</pre>{NASTY}')"},
+        FORMULA: {},
+    }
+    whole = tmp_path / "class"
+    whole.mkdir()
+    (whole / "a file").touch()
+    (whole / ".hidden").mkdir()
+    for name, files in changes.items():
+        if files is None:
+            (whole / name).mkdir()
+            continue
+        # As an archive often unpacks.
+        at = whole / name / "mychat" if name == "ann" else whole / name
+        find_stage("1").copy_to(at)
+        for stem, text in files.items():
+            [file] = at.rglob(f"{stem}.py")
+            kept = file.read_text() if stem == "manage" else ""
+            file.write_text(text + kept)
+    return whole, noted, port
+
+
+def test_each_folder_gets_its_own_verdict(answer, environment, folders, tmp_path):
+    whole, noted, port = folders
+    table, page = tmp_path / "class.csv", tmp_path / "class.html"
+    words = ["check-class", whole, "--stage", "1", "--jobs", "3"]
+    code, output, errors = answer(
+        *("-m", "tutorial", *words, "--csv", table, "--html", page),
+        env=environment(*free_ports(2), **LIMITS.write()),
+        patience=PATIENCE,
+    )
+    assert (code, errors) == (1, ""), errors
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        rows = {row["folder"]: row for row in csv.DictReader(file)}
+    says = {name: row["first failure"] for name, row in rows.items()}
+    assert {name: row["verdict"] for name, row in rows.items()} == {
+        "ann": "right",
+        "bob hangs": "did not start",
+        "cara floods": "did not start",
+        "dora forks": "did not start",
+        "emil": "did not start",
+        "fred": "did not start",
+        "gina": "no project",
+        NASTY: "did not start",
+        f"'{FORMULA}": "right",
+    }, says
+    assert "was not done after 25 s" in says["bob hangs"]
+    assert "more than 1 MB of output" in says["cara floods"]
+    assert "processes" in says["dora forks"]
+    assert (rows["ann"]["passed"], rows["gina"]["passed"]) == ("6", "0")
+    assert rows["ann"]["List the rooms"] == "passed"
+    for name in rows:
+        assert name.removeprefix("'")[:20] in output
+    assert all(is_gone(int(pid)) for pid in noted.read_text().split())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+    assert_harmless(page.read_text("utf-8"))
+
+
+class Tags(HTMLParser):
+    """The tags and addresses of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.addresses = set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.addresses += [text for name, text in attrs if name in ("src", "href")]
+
+
+def assert_harmless(text):
+    """The page loads nothing, runs nothing, and shows text of others as text."""
+    found = Tags(text)
+    assert not found.tags & {"script", "img", "link", "iframe", "object", "base"}
+    assert not found.addresses
+    [style] = re.findall(r"<style>(.*)</style>", text, re.S)
+    assert not re.search(r"url\(|@import", style)
+    assert "default-src 'none'" in text
+    assert 'name="viewport"' in text
+    assert "prefers-color-scheme: dark" in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+
+
+def made_up(says, kind=Kind.WRONG):
+    """A verdict whose every text is `says`."""
+    stage = find_stage("1")
+    tasks = [TaskResult(task) for task in tasks_of(stage)]
+    verdict = Verdict(stage, stage.folder, kind, tasks)
+    failure = Failure(says, says, [says], says, [says], [says])
+    verdict.conclude(kind, failure, tasks[0].task)
+    return verdict
+
+
+def test_whatever_a_program_says_is_text(tmp_path):
+    for says in (f"</pre>{NASTY}", "{{ 1 }}{% load x %}", "\x1b[31m=1", "\0"):
+        done = {tmp_path / "one": made_up(f"{says} {NASTY}")}
+        many.write_html(tmp_path / "class.html", find_stage("1"), done)
+        text = (tmp_path / "class.html").read_text("utf-8")
+        assert_harmless(text)
+        many.write_csv(tmp_path / "class.csv", done)
+        assert "\x1b" not in (tmp_path / "class.csv").read_text("utf-8")
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", " =1", "\t=1", "\r=1"])
+def test_no_cell_is_a_formula(text):
+    assert many.cell(text).startswith("'")
+    assert many.cell("plain = text") == "plain = text"
+
+
+def test_the_page_fits_a_phone_and_the_dark(tmp_path, chromium_path):
+    done = {tmp_path / (name * 60): made_up(f"{name} " * 200) for name in "ab"}
+    file = tmp_path / "class.html"
+    many.write_html(file, find_stage("1"), done)
+    asked = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path, args=["--no-sandbox"]
+        )
+        page = browser.new_page(
+            viewport={"width": 320, "height": 640}, color_scheme="dark"
+        )
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(file.as_uri())
+        page.locator("summary").first.click()
+        found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
+        assert not found.response["violations"], found.generate_report()
+        width = page.evaluate("document.documentElement.scrollWidth")
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        browser.close()
+    assert width <= 320
+    assert paper == "rgb(18, 18, 18)"
+    assert asked == [file.as_uri()]
+
+
+def test_a_folder_without_folders_is_a_sentence(answer, tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        words = ["check-class", folder, "--stage", "1"]
+        code, output, errors = answer("-m", "tutorial", *words)
+        assert (code, output) == (6, "")
+        assert len(errors.strip().splitlines()) == 1
+
+
+def test_ctrl_c_ends_them_all(tool, ports, folders):
+    whole, noted, _ = folders
+    django, chat = ports
+    run = tool("check-class", whole, "--stage", "1", django=django, chat=chat)
+    run.wait_for("1 of 9")
+    run.process.send_signal(signal.SIGINT)
+    assert run.end() == 130
+    assert "Traceback" not in run.output
+    wait_until(lambda: not run.family(), lambda: "the end of all", 5)

@@ -1,0 +1,445 @@
+"""Judge what is in a folder: run the tests of a stage on a copy, and say how it was.
+
+Nothing of the folder is imported here. The tests run in processes of their own, the
+lanes, which start the servers and report by lines of JSON (tests/support/events.py).
+Whatever happens, all that was started is ended, and the copy is deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import psutil
+
+from tutorial.checks import MARK, check_stage
+from tutorial.limits import Limits
+from tutorial.mistakes import shorten
+from tutorial.processes import adopt_orphans, below, kill_all, marked
+from tutorial.stages import LEFT_BEHIND, ROOT, Stage, load_stages
+from tutorial.tasks import Task, task_of, tasks_of
+
+TICK = 0.5  # seconds between two looks at what a program takes
+MOST_FILES, MOST_BYTES = 5_000, 100_000_000  # in a folder that is a project
+
+
+class Kind(Enum):
+    """What a check can come to. `code` is the exit code of the command."""
+
+    RIGHT = "right", 0, "All {tasks} tasks passed."
+    WRONG = "wrong", 1, "It runs, and behaves wrongly."
+    NOTHING = "nothing", 3, "There is nothing here that looks like the project."
+    NOT_STARTED = "not-started", 4, "It did not start."
+    STOPPED = "stopped", 5, "It started, and stopped answering."
+    TOOL = "tool", 6, "The check itself failed, which says nothing about the work."
+
+    def __new__(cls, word: str, code: int, says: str):
+        """Make a kind that is looked up by its word."""
+        kind = object.__new__(cls)
+        kind._value_, kind.code, kind.says = word, code, says
+        return kind
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is known of a failure."""
+
+    says: str
+    test: str = ""
+    wire: list[str] = field(default_factory=list)  # what was sent, and what came
+    server: str = ""
+    output: list[str] = field(default_factory=list)  # the last lines of that server
+    mistakes: list[str] = field(default_factory=list)  # that such output is typical of
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one test ended."""
+
+    test: str
+    outcome: str  # passed, failed, skipped
+    seconds: float
+    says: str
+
+
+@dataclass
+class TaskResult:
+    """How far a task has come. `tests` counts those that judge it."""
+
+    task: Task
+    tests: int = 0
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        """One of: passed, failed, not reached."""
+        outcomes = {result.outcome for result in self.results}
+        if "failed" in outcomes:
+            return "failed"
+        whole = 0 < self.tests == len(self.results)
+        return "passed" if whole and outcomes == {"passed"} else "not reached"
+
+
+@dataclass
+class Verdict:
+    """What the check of a folder came to."""
+
+    stage: Stage
+    folder: Path
+    kind: Kind
+    tasks: list[TaskResult]
+    failure: Failure | None = None
+    task: Task | None = None  # the one that failed first
+    seconds: float = 0.0
+
+    @property
+    def says(self) -> str:
+        """The verdict as a sentence."""
+        says = self.kind.says.format(tasks=len(self.tasks))
+        failed = sum(result.status == "failed" for result in self.tasks)
+        if failed and self.kind is Kind.WRONG:
+            says += f" Of {len(self.tasks)} tasks, {failed} failed."
+        return says
+
+    def conclude(self, kind: Kind, failure: Failure, task: Task | None = None) -> None:
+        """Take down what the check came to."""
+        self.kind, self.failure, self.task = kind, failure, task
+
+
+class Unfit(Exception):
+    """The folder cannot be checked on a copy. The text says why."""
+
+    def __init__(self, kind: Kind, says: str):
+        super().__init__(says)
+        self.kind = kind
+
+
+class Cancelled(Exception):
+    """Somebody asked for the end of the check."""
+
+
+def take_copy(folder: Path, target: Path) -> None:
+    """Copy a project of whose making nothing is known.
+
+    Environments, databases, caches and links that lead out of it stay behind. Raises
+    Unfit for what is too large, or would work on the original.
+    """
+    files = size = 0
+    for at, folders, names in os.walk(folder):
+        behind = LEFT_BEHIND(at, [*folders, *names]) | {"node_modules"}
+        folders[:] = [
+            name
+            for name in folders
+            if name not in behind and not Path(at, name, "pyvenv.cfg").exists()
+        ]
+        inside = target / Path(at).relative_to(folder)
+        inside.mkdir(parents=True)
+        for name in names:
+            file = Path(at, name).resolve()
+            if name in behind or not file.is_relative_to(folder) or not file.is_file():
+                continue
+            files, size = files + 1, size + file.stat().st_size
+            if files > MOST_FILES or size > MOST_BYTES:
+                raise Unfit(
+                    Kind.NOTHING,
+                    f"{folder} holds more than {MOST_FILES} files, or more than "
+                    f"{MOST_BYTES // 1_000_000} MB. Is it the right folder?",
+                )
+            shutil.copyfile(file, inside / name)
+            if name.endswith(".py") and _names(inside / name, folder):
+                raise Unfit(
+                    Kind.NOT_STARTED,
+                    f"{Path(at, name).relative_to(folder)} names the folder itself, "
+                    f"{folder}, so a copy would work on your original, and was not "
+                    "started. Write BASE_DIR there.",
+                )
+
+
+def _names(file: Path, folder: Path) -> bool:
+    text = file.read_text("utf-8", "replace").replace("\\\\", "\\")
+    return str(folder) in text
+
+
+def lanes_for(stage: Stage, browser: bool) -> dict[str, list[str]]:
+    """Which tests run side by side: a name for each lane, and its paths.
+
+    Those in a browser take the longest. So they have two lanes, of about equal length.
+    """
+    lanes = {"contract": ["tests/contract"]}
+    if browser:
+        for file in sorted((ROOT / "tests" / "browser").glob("test_*.py")):
+            number = int(file.name.split("_")[1])
+            if number <= stage.number:
+                name = "browser" if number <= 2 else "browser-more"
+                lanes.setdefault(name, []).append(str(file.relative_to(ROOT)))
+    return lanes
+
+
+class Lane:
+    """One process that runs `tests`, paths. Its events go to `events`, with itself."""
+
+    def __init__(
+        self,
+        name: str,
+        tests: list[str],
+        stage: Stage,
+        work: Path,
+        environ: dict[str, str],
+        events: queue.Queue,
+    ):
+        self.name, self.log = name, work / f"{name}.log"
+        self.over = False  # has it said that it has come to its end?
+        self.heard = time.monotonic()  # when it last said something
+        command = [sys.executable, "-m", "pytest", *tests]
+        command += ["-p", "tests.support.events", "-p", "no:cacheprovider", "-q"]
+        command += ["-m", "not measures_time"]
+        command += [f"--stage={stage.id}", f"--path={work / 'theirs'}"]
+        command += [f"--basetemp={work / name}"]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,  # Ctrl-C is for us alone
+            )
+        self.reader = threading.Thread(target=self._read, args=[events], daemon=True)
+        self.reader.start()
+
+    def _read(self, events: queue.Queue) -> None:
+        for line in self.process.stdout:
+            events.put((self, json.loads(line)))
+        events.put((self, None))
+
+    def end(self) -> None:
+        """End it and all that it started, whatever of that runs."""
+        with suppress(psutil.Error):
+            # So that it starts nothing new meanwhile.
+            psutil.Process(self.process.pid).suspend()
+        kill_all(lambda: below(self.process.pid))
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(5)
+        self.process.stdout.close()
+
+
+class Judge:
+    """One check of one folder.
+
+    Judges `folder` by the tests of `stage`, with `browser` also by those in a browser.
+    `core` is the one processor that all of it may use. `tell` is called now and then
+    while it runs.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        folder: Path,
+        *,
+        browser: bool = False,
+        limits: Limits | None = None,
+        core: int | None = None,
+        tell: Callable[[Judge], None] = lambda judge: None,
+    ):
+        self.limits, self.core, self.tell = limits or Limits(), core, tell
+        self.stage, self.browser = stage, browser  # by which the tests are chosen
+        tasks = [
+            TaskResult(task)
+            for task in tasks_of(stage)
+            if browser or not task.in_browser
+        ]
+        self.verdict = Verdict(stage, folder.resolve(), Kind.TOOL, tasks)
+        self.cancelled = threading.Event()
+        self.events: queue.Queue = queue.Queue()
+        self.lanes: list[Lane] = []
+        self.failures: list[Failure] = []
+        self.started = False  # do the servers run?
+        self.at = ""  # the test that runs
+        self.done = self.known = 0  # how many tests are
+
+    def run(self) -> Verdict:
+        """Check the folder. Raises Cancelled if somebody set `cancelled`."""
+        began = time.monotonic()
+        found = check_stage(self.verdict.folder)
+        if found.level == "problem":
+            self.verdict.conclude(Kind.NOTHING, Failure(str(found)))
+        else:
+            self._judge()
+        self.verdict.seconds = time.monotonic() - began
+        return self.verdict
+
+    def _judge(self) -> None:
+        mark = uuid.uuid4().hex
+        work = Path(tempfile.mkdtemp(prefix="check-")).resolve()
+        adopt_orphans()
+        try:
+            take_copy(self.verdict.folder, work / "theirs")
+            if not (work / "theirs" / "chatserver.py").is_file():
+                # What chapter 1 asks for can be judged all the same.
+                self.stage = load_stages()[0]
+            self._start(work, mark)
+            self._follow(work)
+        except Unfit as error:
+            self.verdict.conclude(error.kind, Failure(str(error)))
+        except OSError as error:
+            says = f"{error.filename or work}: {error.strerror}"
+            self.verdict.conclude(Kind.TOOL, Failure(says))
+        finally:
+            for lane in self.lanes:
+                lane.end()
+            kill_all(lambda: marked(mark))
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _start(self, work: Path, mark: str) -> None:
+        # A pytest around this one has settings that are not for those inside.
+        outer = {
+            k: text for k, text in os.environ.items() if not k.startswith("PYTEST")
+        }
+        temporary = work / "tmp"
+        temporary.mkdir()
+        environ = {
+            **outer,
+            **self.limits.write(),
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            MARK: mark,
+        }
+        for name, tests in lanes_for(self.stage, self.browser).items():
+            lane = Lane(name, tests, self.stage, work, environ, self.events)
+            self.lanes.append(lane)
+            if self.core is not None:
+                with suppress(psutil.Error, AttributeError):  # macOS cannot
+                    psutil.Process(lane.process.pid).cpu_affinity([self.core])
+
+    def _follow(self, work: Path) -> None:
+        """Hear the lanes until they are done, or there is no sense in going on."""
+        running = [*self.lanes]
+        looked = time.monotonic()
+        while running and not self.verdict.failure:
+            with suppress(queue.Empty):
+                lane, event = self.events.get(timeout=TICK)
+                lane.heard = time.monotonic()
+                if event:
+                    self._hear(lane, **event)
+                elif not lane.over:
+                    self._tool_failed(lane, "The process of the tests ended early.")
+                else:
+                    running.remove(lane)
+                    if lane.name == "contract" and self.failures:
+                        break  # What a browser shows would be no news.
+            if self.cancelled.is_set():
+                raise Cancelled
+            self.tell(self)
+            if time.monotonic() - looked > TICK:
+                looked = time.monotonic()
+                for lane in running:
+                    self._watch(lane, work)
+        if not self.verdict.failure:
+            self._sum_up()
+
+    def _hear(self, lane: Lane, event: str, test: str = "", **more) -> None:
+        """Take in what a lane tells."""
+        if event == "collected":
+            self._collect(**more)
+        elif event == "started":
+            self.started = True
+        elif event == "test":
+            self.at = test
+        elif event == "result":
+            self._take(test, **more)
+        elif event == "over":
+            lane.over = True
+
+    def _collect(self, tests: list[str]) -> None:
+        self.known += len(tests)
+        for test in tests:
+            self._of(test).tests += 1
+
+    def _of(self, test: str) -> TaskResult:
+        task = task_of(test)
+        for result in self.verdict.tasks:
+            if result.task == task:
+                return result
+        self.verdict.tasks.append(TaskResult(task))
+        return self.verdict.tasks[-1]
+
+    def _take(self, test: str, outcome: str, seconds: float, failure: dict | None):
+        """Take down how a test ended."""
+        self.done += 1
+        says = failure["says"] if failure else ""
+        self._of(test).results.append(Result(test, outcome, seconds, says))
+        if not failure:
+            return
+        kind = Kind(failure.pop("kind"))
+        found = Failure(test=test, **failure)
+        self.failures.append(found)
+        if kind is Kind.STOPPED:
+            self.verdict.conclude(kind, found, task_of(test))
+        elif kind is Kind.NOT_STARTED:
+            # No fault of the task that happened to be the first.
+            self._of(test).results.clear()
+            self.verdict.conclude(kind, found)
+
+    def _watch(self, lane: Lane, work: Path) -> None:
+        """End the check where a program takes more than it may."""
+        limits, sizes = self.limits, {}
+        for log in work.glob("*/*/*.log"):
+            sizes[log] = log.stat().st_size
+        if sum(sizes.values()) > limits.output:
+            log = max(sizes, key=sizes.get)
+            says = f"wrote more than {limits.output / 1e6:g} MB of output"
+            with log.open("rb") as file:
+                file.seek(-4000, os.SEEK_END)
+                tail = file.read().decode("utf-8", "replace")
+            self._took_too_much(f"{log.stem} {says}", shorten(tail, work))
+        elif len(below(lane.process.pid)) > limits.processes:
+            self._took_too_much(f"It had more than {limits.processes} processes")
+        elif time.monotonic() - lane.heard > limits.silence:
+            self._tool_failed(lane, "The process of the tests has hung.")
+
+    def _took_too_much(self, says: str, output: list[str] | None = None) -> None:
+        kind = Kind.WRONG if self.started else Kind.NOT_STARTED
+        says = f"{says}, and was ended."
+        failure = Failure(says, self.at, server="It", output=output or [])
+        self.verdict.conclude(kind, failure)
+
+    def _tool_failed(self, lane: Lane, says: str) -> None:
+        text = lane.log.read_text("utf-8", "replace")
+        failure = Failure(says, server="pytest", output=shorten(text, ROOT))
+        self.verdict.conclude(Kind.TOOL, failure)
+
+    def _sum_up(self) -> None:
+        """Say what all the results come to."""
+        verdict, whole = self.verdict, self.stage == self.verdict.stage
+        asked = [result for result in verdict.tasks if result.tests]
+        failed = [result for result in asked if result.status == "failed"]
+        if whole:
+            verdict.tasks = asked
+        if failed:
+            tests = {one.test for one in failed[0].results}
+            first = next(one for one in self.failures if one.test in tests)
+            verdict.conclude(Kind.WRONG, first, failed[0].task)
+        elif not asked or any(result.status != "passed" for result in asked):
+            verdict.conclude(Kind.TOOL, Failure("Not all of the tests were run."))
+        elif not whole:
+            says = "There is no chatserver.py beside manage.py. Chapter 2 makes it."
+            verdict.conclude(Kind.NOT_STARTED, Failure(says))
+        else:
+            verdict.kind = Kind.RIGHT

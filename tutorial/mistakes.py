@@ -1,0 +1,137 @@
+"""What a server says when something is wrong, made short, and the usual cause named.
+
+Used where the tutorial shows a learner's own output: by run and by check.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tutorial.checks import Finding
+
+# What twistd puts before each line, once its log has begun.
+LOG_PREFIX = re.compile(r"^\d{4}-\d\d-\d\dT[\d:+-]+ \[[^]]*\] ?")
+FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line \d+')
+# Of colours, of the cursor, and whatever else only a terminal understands.
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+MISSING = re.compile(r"No module named '([\w.]+)'")
+TABLE = re.compile(r"no such table: (\w+)")
+UNAPPLIED = re.compile(r"You have \d+ unapplied migration")
+LISTEN = re.compile(r"Couldn't listen on [^:\s]*:(\d+): .*")
+IN_USE = re.compile(r"port is already in use|Address already in use|WinError 10048")
+REFUSED = re.compile(r"(http://(?:localhost|127\.0\.0\.1):\d+)'? may not speak")
+
+OTHER_NAME = {"localhost": "127.0.0.1", "127.0.0.1": "localhost"}
+
+
+def printable(text: str) -> str:
+    """`text` without what could steer a terminal."""
+    return CONTROL.sub("", text)
+
+
+def shorten(text: str, folder: Path, most: int = 15) -> list[str]:
+    """The last lines of a server's output; of a traceback only what lies in `folder`.
+
+    The folder's own path is left out, too.
+    """
+    kept: list[str] = []
+    foreign = False  # are we below a frame of somebody else's code?
+    for line in printable(text).splitlines():
+        line = LOG_PREFIX.sub("", line.rstrip())
+        frame = FRAME.match(line)
+        if frame:
+            file = Path(folder, frame["file"])
+            foreign = not file.is_relative_to(folder) or frame["file"].startswith("<")
+        elif foreign and not line.startswith("    "):
+            foreign = False
+        if line.strip() and not foreign:
+            kept.append(line.replace(f"{folder}/", "").replace(f"{folder}\\", ""))
+    return [line[:300] for line in kept[-most:]]
+
+
+def name_mistakes(
+    output: str, folder: Path, environ: Mapping[str, str]
+) -> list[Finding]:
+    """The usual mistakes of which `output` is the trace.
+
+    It is that of a server in `folder`, which was started with `environ`.
+    """
+    return [
+        *_modules(output, folder),
+        *_tables(output),
+        *_ports(output, environ["CHAT_PORT"]),
+        *_origins(output, environ["CHAT_ORIGINS"].split(",")),
+    ]
+
+
+def _modules(output: str, folder: Path) -> Iterable[Finding]:
+    for name in dict.fromkeys(MISSING.findall(output)):
+        top = name.partition(".")[0]
+        if name.startswith("twisted.web.websocket") or top in ("wsproto", "h11"):
+            says = f"This Twisted cannot do WebSockets: {name} is missing."
+            cure = 'Install it with its extra: pip install "twisted[websocket]>=26.10"'
+        elif (folder / f"{top}.py").exists() or (folder / top).is_dir():
+            says = f"{name} is not found, although there is a {top} in the folder."
+            cure = (
+                "Look at the spelling, and for an __init__.py. twistd, unlike python, "
+                "does not look beside the file that it runs: chatserver.py has to put "
+                "its folder on sys.path."
+            )
+        else:
+            says = f"The package of {name} is not installed for {sys.executable}."
+            cure = (
+                "Is it in another environment, which this command does not use? "
+                f"Install it here: {Path(sys.executable).name} -m pip install ..."
+            )
+        yield Finding("problem", says, cure)
+
+
+def _tables(output: str) -> Iterable[Finding]:
+    found = TABLE.search(output)
+    if found or UNAPPLIED.search(output):
+        table = f"no table {found[1]}" if found else "not all of its tables"
+        yield Finding(
+            "problem",
+            f"The database has {table}: a migration was not made, or was not run.",
+            "In the folder: python manage.py makemigrations; python manage.py migrate",
+        )
+
+
+def _ports(output: str, chat_port: str) -> Iterable[Finding]:
+    listen = LISTEN.search(output)
+    if listen and listen[1] != chat_port:
+        yield Finding(
+            "problem",
+            f"The chat server wants port {listen[1]}, although CHAT_PORT is "
+            f"{chat_port}.",
+            'Have it read the port: PORT = os.environ.get("CHAT_PORT", "1025")',
+        )
+    elif listen or IN_USE.search(output):
+        yield Finding(
+            "problem",
+            "Another program has the port, perhaps a server that was left over.",
+            "To see which, and how to end it: python -m tutorial doctor",
+        )
+
+
+def _origins(output: str, named: list[str]) -> Iterable[Finding]:
+    for origin in dict.fromkeys(REFUSED.findall(output)):
+        host = origin.removeprefix("http://").partition(":")[0]
+        other = origin.replace(host, OTHER_NAME[host])
+        if origin in named:
+            yield Finding(
+                "problem",
+                f"The chat server refuses the page's own origin, {origin}.",
+                "Have it read CHAT_ORIGINS, which names it.",
+            )
+        elif other in named:
+            yield Finding(
+                "problem",
+                f"The page was opened as {origin}/, and the chat server lets in "
+                f"{other}. To a browser, localhost and 127.0.0.1 are two sites.",
+                f"Open {other}/, or name both in CHAT_ORIGINS.",
+            )

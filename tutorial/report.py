@@ -1,0 +1,183 @@
+"""Show what a check came to: on the terminal, as JSON, as JUnit's XML."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+from rich.console import Console
+from rich.text import Text
+
+from tutorial.judge import Judge, Kind, TaskResult, Verdict
+from tutorial.stages import find_stage
+from tutorial.tasks import OTHER
+
+COLOURS = {"passed": "green", "failed": "bold red", "not reached": "dim"}
+WIRE = 12  # lines of what was sent and came, on the terminal
+
+# What no XML 1.0 may hold, not even as an entity.
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Progress:
+    """The tasks of a check, each printed when it and all before it are decided."""
+
+    def __init__(self, console: Console, verdict: Verdict):
+        self.console, self.verdict = console, verdict
+        self.printed = 0
+        self.heading = ""
+        self.status = console.status("starting what is in the folder", spinner="line")
+
+    def __enter__(self) -> Progress:
+        self.status.start()
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self.status.stop()
+
+    def tell(self, judge: Judge) -> None:
+        """Bring the screen up to date."""
+        for result in self.verdict.tasks[self.printed :]:
+            if not result.tests or result.status == "not reached":
+                break
+            self._print(result)
+        if judge.at:
+            words = judge.at.rpartition("::")[2].partition("[")[0]
+            words = words.removeprefix("test_").replace("_", " ")
+            self.status.update(Text(f"{judge.done} of {judge.known} tests: {words}"))
+
+    def finish(self) -> None:
+        """Print the tasks that are left."""
+        if self.verdict.kind is Kind.NOTHING:
+            return
+        for result in self.verdict.tasks[self.printed :]:
+            self._print(result)
+
+    def _print(self, result: TaskResult) -> None:
+        self.printed += 1
+        heading = chapter(result)
+        if heading != self.heading:
+            self.heading = heading
+            self.console.print(Text(f"\n{heading}", "bold"))
+        status = Text(f"  {result.status:13}", COLOURS[result.status])
+        self.console.print(status, Text(result.task.title), sep="")
+
+
+def chapter(result: TaskResult) -> str:
+    """The heading under which a task stands."""
+    if result.task == OTHER:
+        return "Besides"
+    stage = find_stage(result.task.stage)
+    where = ", in a browser" if result.task.in_browser else ""
+    return f"Chapter {stage.number}, {stage.title}{where}"
+
+
+def page(verdict: Verdict) -> str:
+    """Where to read about what failed: a page in docs/, and an anchor."""
+    read = verdict.task.read if verdict.task else verdict.stage.chapter
+    return f"docs/{read}"
+
+
+def show(console: Console, verdict: Verdict, hints: int) -> None:
+    """Print what the check came to, with so many hints."""
+
+    def line(text: str, style: str = "") -> None:
+        # Not wrapped, so that what is a command or a path can be copied.
+        console.print(Text(text, style), soft_wrap=True)
+
+    line(
+        f"\n{verdict.says} ({verdict.seconds:.0f} s)",
+        COLOURS["passed" if verdict.kind is Kind.RIGHT else "failed"],
+    )
+    failure = verdict.failure
+    if failure is None:
+        return
+    if verdict.task:
+        line(f"\n{verdict.task.title}", "bold")
+    line(f"\n{failure.says}")
+    blocks = [
+        ("What was sent, and what came:", failure.wire[-WIRE:]),
+        (f"The last lines of {failure.server}:", failure.output),
+    ]
+    for title, lines in blocks:
+        if lines:
+            line(f"\n{title}", "bold")
+            for text in lines:
+                line(f"    {text}", "dim")
+    for mistake in failure.mistakes:
+        line(f"\nPerhaps: {mistake}")
+    if verdict.kind in (Kind.NOTHING, Kind.TOOL):
+        return
+    line("")
+    given = verdict.task.hints[:hints] if verdict.task else ()
+    for hint in given:
+        line(f"Hint: {hint}")
+    line(f"Read: {page(verdict)}")
+    if verdict.task and len(given) < len(verdict.task.hints):
+        more = " --hint" * (len(given) + 1)
+        line(f"For {'another' if given else 'a'} hint, add{more}")
+
+
+def as_json(verdict: Verdict) -> dict:
+    """All of a verdict, for programs."""
+    failure = verdict.failure
+    return {
+        "stage": verdict.stage.id,
+        "folder": str(verdict.folder),
+        "verdict": verdict.kind.value,
+        "exit_code": verdict.kind.code,
+        "says": verdict.says,
+        "seconds": round(verdict.seconds, 1),
+        "tasks": [
+            {
+                "chapter": result.task.stage,
+                "id": result.task.id,
+                "title": result.task.title,
+                "in_browser": result.task.in_browser,
+                "read": f"docs/{result.task.read}",
+                "status": result.status,
+                "tests": [vars(one) for one in result.results],
+            }
+            for result in verdict.tasks
+        ],
+        "failure": failure
+        and {
+            **vars(failure),
+            "task": verdict.task and verdict.task.id,
+            "read": page(verdict),
+            "hints": [*verdict.task.hints] if verdict.task else [],
+        },
+    }
+
+
+def junit(verdict: Verdict) -> str:
+    """A verdict as JUnit's XML: a case for each task, and one for the start."""
+    suite = ET.Element("testsuite", name=_xml(verdict.folder.name))
+    suite.set("time", f"{verdict.seconds:.1f}")
+    counts = {"tests": 1, "failures": 0, "skipped": 0, "errors": 0}
+    start = ET.SubElement(suite, "testcase", classname="start", name="start")
+    for result in verdict.tasks:
+        counts["tests"] += 1
+        task, seconds = result.task, sum(one.seconds for one in result.results)
+        case = ET.SubElement(suite, "testcase", classname=task.stage, name=task.title)
+        case.set("time", f"{seconds:.1f}")
+        if result.status == "failed":
+            counts["failures"] += 1
+            says = next(one.says for one in result.results if one.says)
+            ET.SubElement(case, "failure", message=_xml(says))
+        elif result.status == "not reached":
+            counts["skipped"] += 1
+            ET.SubElement(case, "skipped", message=verdict.says)
+    if verdict.failure and not counts["failures"]:
+        # No task is to blame.
+        counts["errors"] = 1
+        error = ET.SubElement(start, "error", message=_xml(verdict.says))
+        error.text = _xml("\n".join([verdict.failure.says, *verdict.failure.output]))
+    for name, count in counts.items():
+        suite.set(name, str(count))
+    ET.indent(suite)
+    return ET.tostring(suite, "unicode", xml_declaration=True)
+
+
+def _xml(text: str) -> str:
+    return NO_XML.sub("?", text)

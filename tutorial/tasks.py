@@ -1,0 +1,69 @@
+"""The tasks of the chapters, as tasks.toml lists them, and which tests judge each."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+
+from tutorial.stages import ROOT, Stage, load_stages
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a chapter asks of its reader."""
+
+    stage: str
+    id: str
+    title: str
+    read: str  # the paragraph that teaches it: a page in docs/, and an anchor
+    tests: frozenset[str]  # as test_name() gives them
+    hints: tuple[str, ...] = ()
+    in_browser: bool = False
+
+
+# Of a test that no task claims.
+OTHER = Task("", "other", "Whatever else the tests ask for", "", frozenset())
+
+
+def test_name(node: str) -> str:
+    """A test's pytest id without what changes from run to run: its parameters."""
+    return node.removeprefix("tests/").partition("[")[0]
+
+
+@cache
+def load_tasks() -> tuple[Task, ...]:
+    """Every task, in the order of the chapters."""
+    entries = tomllib.loads((ROOT / "tasks.toml").read_text("utf-8"))["task"]
+    return tuple(
+        Task(
+            entry["stage"],
+            entry["id"],
+            entry["title"],
+            entry["read"],
+            frozenset(f"{entry['file']}::{test}" for test in entry["tests"]),
+            tuple(entry["hints"]),
+            entry["file"].startswith("browser/"),
+        )
+        for entry in entries
+    )
+
+
+def tasks_of(stage: Stage) -> list[Task]:
+    """The tasks that `stage` has to fulfil: its own, and before them all earlier ones.
+
+    Those in a browser come last.
+    """
+    number = {one.id: one.number for one in load_stages()}
+    found = [task for task in load_tasks() if number[task.stage] <= stage.number]
+    return sorted(found, key=lambda task: task.in_browser)
+
+
+@cache
+def _by_test() -> dict[str, Task]:
+    return {test: task for task in load_tasks() for test in task.tests}
+
+
+def task_of(node: str) -> Task:
+    """The task that the test of this pytest id judges."""
+    return _by_test().get(test_name(node), OTHER)
