@@ -44,7 +44,7 @@ def judge(patch: Path, folder: Path) -> subprocess.CompletedProcess:
         ],
         cwd=ROOT,
         # Loading the other plugins takes longer than most of these tests.
-        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "TEST_PATIENCE": "3"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,8 +26,21 @@ NOT_RUN_AT_MOST = 40
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
 
-@pytest.mark.parametrize("page", STORIES, ids=lambda page: page.path)
-def test_a_page_shows_what_its_commands_print(page, tmp_path):
+class Story:
+    """The test of one page. The classes run side by side, where tests do."""
+
+    page: Page
+
+    def test_the_page_shows_what_its_commands_print(self, tmp_path):
+        follow(self.page, tmp_path)
+
+
+for page in STORIES:
+    name = "Test_" + re.sub(r"\W", "_", page.path.removesuffix(".md"))
+    globals()[name] = type(name, (Story,), {"page": page})
+
+
+def follow(page: Page, tmp_path: Path) -> None:
     if "curl " in page.source and shutil.which("curl") is None:
         pytest.skip("NOT CHECKED: the page's commands need curl, and it is missing.")
     with following(page, tmp_path) as story:

@@ -14,7 +14,9 @@ from websockets.sync.client import connect
 
 GREETING = "connected ...."
 CRLF = b"\r\n"
-SECONDS = 3.0  # how long a client waits for what it should hear
+# How long a client waits for what it should hear. A machine may be busy with other
+# tests; those of planted mistakes, where waiting is the rule, ask for less.
+SECONDS = float(os.environ.get("TEST_PATIENCE", "10"))
 
 
 def short(text: str | bytes, most: int = 60) -> str:

@@ -8,10 +8,10 @@ import select
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+from tests.support import clients
 from tests.support.clients import short
 
-# How long a poller waits: three sweeps of a server that looks every second, and more.
-SECONDS = 4.0
+SECONDS = clients.SECONDS + 1  # a server may look only once a second
 MOST = 200  # answers that a poller takes until it gives up
 
 

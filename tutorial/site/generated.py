@@ -112,9 +112,10 @@ def _file_table(edits: list[FileEdit], moves) -> str:
             f'<td class="number">{came}</td><td class="number">{went}</td></tr>'
         )
     head = "<th>File</th><th>What happens to it</th><th>Lines added</th>"
-    return (
+    return render.wide(
+        "The files that change",
         f"<table><thead><tr>{head}<th>Lines removed</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
+        f"<tbody>{''.join(rows)}</tbody></table>",
     )
 
 
@@ -131,8 +132,9 @@ def _symbol_table(symbols) -> str:
             f"<tr><td>{cells[0]}</td><td>{symbol.fate}</td><td>{cells[1]}</td></tr>"
         )
     head = "<th>It was</th><th>What happened</th><th>It is</th>"
-    return (
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return render.wide(
+        "Where each name went",
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
     )
 
 
@@ -303,7 +305,8 @@ def _presence(stages: list[Stage], versions: dict) -> str:
             name = f'<a href="#{slug(path)}">{name}</a>'
         rows.append(f"<tr><td>{name}</td>{''.join(cells)}</tr>")
     head = "".join(f"<th>{stage.number}</th>" for stage in stages)
-    return (
+    return render.wide(
+        "In which stage each file comes and changes",
         f"<table><thead><tr><th>File</th>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
+        f"<tbody>{''.join(rows)}</tbody></table>",
     )

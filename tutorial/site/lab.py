@@ -16,6 +16,7 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 
+from tutorial.site.render import wide
 from tutorial.stages import ROOT, find_stage
 
 CACHE = ROOT / ".cache"
@@ -135,12 +136,12 @@ class Lab:
             title = f"{escape(design['title'])} <code>{design['id']}</code>"
             rows.append(f'<tr><th scope="row">{title}</th>{cells}<td>{shown}</td></tr>')
         head = f'<tr><th scope="col">Design</th>{heads}<th scope="col">First losing'
-        return (
-            '<div class="outcomes" role="region" aria-label="Table of outcomes"'
-            ' tabindex="0"><table class="outcomes">'
+        return wide(
+            "Table of outcomes",
+            '<table class="outcomes">'
             "<caption>Losing schedules / all schedules</caption><thead>"
             f"{head} schedule, 1 reader, 1 poll</th></tr></thead>"
-            f"<tbody>{''.join(rows)}</tbody></table></div>"
+            f"<tbody>{''.join(rows)}</tbody></table>",
         )
 
     def json(self) -> str:

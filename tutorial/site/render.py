@@ -129,3 +129,11 @@ def listing(shown: Listing) -> str:
     ]
     text = caption(shown.path, shown.label)
     return figure(text, code(body, copied), listing=shown.path)
+
+
+def wide(label: str, table: str) -> str:
+    """A table that a small window scrolls, by the keyboard as well."""
+    return (
+        f'<div class="wide" role="region" aria-label="{escape(label)}" tabindex="0">'
+        f"{table}</div>"
+    )

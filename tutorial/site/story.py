@@ -45,6 +45,7 @@ VOLATILE = [
         "in <duration>",
     ),
     (r"\b0x[0-9a-f]{6,}", "<address>"),
+    (r"\b(PoolThread-[\w.]+)-\d+", r"\1-<number>"),
 ]
 
 # What a shell keeps from one line to the next: its folder, its variables.
