@@ -173,19 +173,16 @@ def _names(file: Path, folder: Path) -> bool:
     return str(folder) in text
 
 
-def lanes_for(stage: Stage, browser: bool) -> dict[str, list[str]]:
-    """Which tests run side by side: a name for each lane, and its paths.
+def lanes_for(browser: bool) -> dict[str, list[str]]:
+    """Which tests run one after the other: a name for each lane, and its paths.
 
-    Those in a browser take the longest. So they have two lanes, of about equal length.
+    Two lanes of about equal length. What says most plainly what is wrong comes first.
     """
-    lanes = {"contract": ["tests/contract"]}
-    if browser:
-        for file in sorted((ROOT / "tests" / "browser").glob("test_*.py")):
-            number = int(file.name.split("_")[1])
-            if number <= stage.number:
-                name = "browser" if number <= 2 else "browser-more"
-                lanes.setdefault(name, []).append(str(file.relative_to(ROOT)))
-    return lanes
+    if not browser:
+        return {"contract": ["tests/contract"]}
+    files = sorted((ROOT / "tests" / "browser").glob("test_*.py"))
+    pages = [str(file.relative_to(ROOT)) for file in files]
+    return {"contract": ["tests/contract", *pages[2:]], "browser": pages[:2]}
 
 
 class Lane:
@@ -201,6 +198,7 @@ class Lane:
         events: queue.Queue,
     ):
         self.name, self.log = name, work / f"{name}.log"
+        self.started = False  # do its servers run?
         self.over = False  # has it said that it has come to its end?
         self.heard = time.monotonic()  # when it last said something
         command = [sys.executable, "-m", "pytest", *tests]
@@ -270,7 +268,8 @@ class Judge:
         self.events: queue.Queue = queue.Queue()
         self.lanes: list[Lane] = []
         self.failures: list[Failure] = []
-        self.started = False  # do the servers run?
+        self.ended: tuple | None = None  # how the servers did while a browser looked
+        self.failed = False  # did a test that needs no browser?
         self.at = ""  # the test that runs
         self.done = self.known = 0  # how many tests are
 
@@ -321,7 +320,7 @@ class Judge:
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             MARK: mark,
         }
-        for name, tests in lanes_for(self.stage, self.browser).items():
+        for name, tests in lanes_for(self.browser).items():
             lane = Lane(name, tests, self.stage, work, environ, self.events)
             self.lanes.append(lane)
             if self.core is not None:
@@ -342,7 +341,7 @@ class Judge:
                     self._tool_failed(lane, "The process of the tests ended early.")
                 else:
                     running.remove(lane)
-                    if lane.name == "contract" and self.failures:
+                    if lane.name == "contract" and self.failed:
                         break  # What a browser shows would be no news.
             if self.cancelled.is_set():
                 raise Cancelled
@@ -359,11 +358,11 @@ class Judge:
         if event == "collected":
             self._collect(**more)
         elif event == "started":
-            self.started = True
+            lane.started = True
         elif event == "test":
             self.at = test
         elif event == "result":
-            self._take(test, **more)
+            self._take(lane, test, **more)
         elif event == "over":
             lane.over = True
 
@@ -380,22 +379,30 @@ class Judge:
         self.verdict.tasks.append(TaskResult(task))
         return self.verdict.tasks[-1]
 
-    def _take(self, test: str, outcome: str, seconds: float, failure: dict | None):
+    def _take(
+        self, lane: Lane, test: str, outcome: str, seconds: float, failure: dict | None
+    ) -> None:
         """Take down how a test ended."""
         self.done += 1
         says = failure["says"] if failure else ""
         self._of(test).results.append(Result(test, outcome, seconds, says))
         if not failure:
             return
-        kind = Kind(failure.pop("kind"))
+        kind, task = Kind(failure.pop("kind")), task_of(test)
         found = Failure(test=test, **failure)
         self.failures.append(found)
-        if kind is Kind.STOPPED:
-            self.verdict.conclude(kind, found, task_of(test))
-        elif kind is Kind.NOT_STARTED:
+        self.failed = self.failed or not task.in_browser
+        if kind is Kind.WRONG:
+            return
+        ended = (kind, found, task if lane.started else None)
+        if not lane.started:
             # No fault of the task that happened to be the first.
             self._of(test).results.clear()
-            self.verdict.conclude(kind, found)
+        if task.in_browser:
+            # The contract may say more plainly what is wrong. It will not be long.
+            self.ended = ended
+        else:
+            self.verdict.conclude(*ended)
 
     def _watch(self, lane: Lane, work: Path) -> None:
         """End the check where a program takes more than it may."""
@@ -415,7 +422,8 @@ class Judge:
             self._tool_failed(lane, "The process of the tests has hung.")
 
     def _took_too_much(self, says: str, output: list[str] | None = None) -> None:
-        kind = Kind.WRONG if self.started else Kind.NOT_STARTED
+        started = any(lane.started for lane in self.lanes)
+        kind = Kind.WRONG if started else Kind.NOT_STARTED
         says = f"{says}, and was ended."
         failure = Failure(says, self.at, server="It", output=output or [])
         self.verdict.conclude(kind, failure)
@@ -432,7 +440,9 @@ class Judge:
         failed = [result for result in asked if result.status == "failed"]
         if whole:
             verdict.tasks = asked
-        if failed:
+        if self.ended and not self.failed:
+            verdict.conclude(*self.ended)
+        elif failed:
             tests = {one.test for one in failed[0].results}
             first = next(one for one in self.failures if one.test in tests)
             verdict.conclude(Kind.WRONG, first, failed[0].task)

@@ -82,10 +82,12 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item):
-        # A task that has failed has failed, and who waits has waited long enough.
-        since = self.failed_since
+        # A task that has failed has failed; who waits has waited long enough; and what
+        # a browser shows is no news where something plainer has failed.
+        task, since = task_of(item.nodeid), self.failed_since
         late = since and time.monotonic() - since > self.limits.after_failure
-        if late or task_of(item.nodeid) in self.failed_tasks:
+        plain = any(not failed.in_browser for failed in self.failed_tasks)
+        if late or task in self.failed_tasks or (plain and task.in_browser):
             return True
         self.failure, self.skipped = None, False
         if self.chat:
