@@ -34,11 +34,12 @@ pytestmark = pytest.mark.skipif(
 def check(answer, environment):
     """Check a folder; return the exit code, and the report as it was in the JSON."""
 
-    def run(stage, folder, *words, limits=SHORT):
+    def run(stage, folder, *words, limits=SHORT, browser=False):
         env = environment(*free_ports(2), **limits.write())
         words = ["check", stage, "--path", folder, "--json", *words]
+        words += [] if browser else ["--no-browser"]
         code, output, errors = answer(
-            "-m", "tutorial", *words, "--no-browser", env=env, patience=PATIENCE
+            "-m", "tutorial", *words, env=env, patience=PATIENCE
         )
         assert output, errors
         report = json.loads(output)
@@ -292,12 +293,12 @@ def test_a_mistake_is_told_with_all_that_helps(check, mine, tmp_path):
 
 def test_what_a_person_reads(answer, environment, mine):
     folder = mine("1", chat_room=lambda text: text.replace('role="log"', ""))
-    words = ["check", "1", "--path", folder, "--no-browser", "--hint"]
-    env = environment(*free_ports(2))
+    words = ["check", "1", "--path", folder, "--hint"]
+    env = environment(*free_ports(2), CHROMIUM="/nowhere/chromium")
     code, output, errors = answer("-m", "tutorial", *words, env=env, patience=PATIENCE)
     assert (code, errors) == (Kind.WRONG.code, "")
     for text in [
-        "Without the tests in a browser",
+        "Without the tests in a browser, as there is no Chromium here.",
         "Chapter 1, Django UI",
         "  passed       Describe a room",
         "  failed       Give each room a page",
@@ -310,6 +311,18 @@ def test_what_a_person_reads(answer, environment, mine):
         "For another hint, add --hint --hint",
     ]:
         assert text in output, output
+
+
+def test_where_there_is_a_browser_it_looks_at_the_pages(check, mine, chromium_path):
+    narrow = "\nbody { min-width: 900px; }\n"
+    folder = mine("1", chat=lambda text: text + narrow)
+    code, report = check("1", folder, limits=LONG, browser=True)
+    assert code == Kind.WRONG.code
+    by_id = {task["id"]: task["status"] for task in report["tasks"]}
+    assert by_id.pop("reading") == "failed"
+    assert {*by_id.values()} == {"passed"}
+    assert "it scrolls sideways" in report["failure"]["says"]
+    assert any("A window opens /chats/" in line for line in report["failure"]["wire"])
 
 
 # --- When it is not the folder's fault --------------------------------------

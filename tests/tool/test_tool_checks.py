@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.support.servers import wait_until
-from tutorial import checks
+from tutorial import checks, cli
 from tutorial.checks import Port, Ports, Program
 from tutorial.mistakes import name_mistakes, shorten
 from tutorial.stages import find_stage
@@ -93,6 +93,21 @@ def test_another_version_than_the_tested_one_is_only_noted():
     found = packages(attrs="27.0")
     assert [one.level for one in found] == ["ok", "note"]
     assert "attrs 27.0 (tested: 26.1)" in found[1].says
+
+
+def test_what_is_missing_here_may_be_in_the_forgotten_environment(
+    monkeypatch, tmp_path
+):
+    python = checks.python_of(tmp_path / ".venv")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(cli, "read_group", lambda group: ["nowhere-to-be-found"])
+    (tmp_path / "requirements.lock").touch()
+    text = cli.problems_in(cli.python_findings("test"))
+    assert "To use the one inside: .venv" in text
+    assert "nowhere-to-be-found is missing" in text
+    assert "bootstrap.py test --again" in text
 
 
 def test_a_free_port_and_one_that_others_hold():
