@@ -318,6 +318,7 @@ class Judge:
             **self.limits.write(),
             **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "TEST_PATIENCE": f"{self.limits.hear:g}",
             MARK: mark,
         }
         for name, tests in lanes_for(self.browser).items():

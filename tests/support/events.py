@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from tests.support import clients, polling, servers
+from tests.support import servers
 from tests.support.servers import Chat, NotStarted, Server
 from tutorial.limits import Limits, limits_here
 from tutorial.mistakes import name_mistakes, printable, shorten
@@ -60,9 +60,6 @@ class Reporter:
         servers.START_SECONDS = limits.start
         servers.MANAGE_SECONDS = limits.manage
         servers.STOP_SECONDS = limits.stop
-        clients.SECONDS = limits.hear
-        # A server that looks every second needs that second more.
-        polling.SECONDS = limits.hear + 1
         adopt_orphans()
 
     def pytest_collection_finish(self, session):
