@@ -52,7 +52,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for marker in [
         "stages(first, last): this test is about these stages only, by number",
-        "measures_time: says as much about the machine as about the folder",
+        "thorough: takes long, or says as much about the machine as about the folder",
         "not_judged: this test is not about the stage of this run",
     ]:
         config.addinivalue_line("markers", marker)

@@ -229,6 +229,7 @@ Exit codes:
     "--junit", type=click.Path(path_type=Path), help="Write the result as JUnit's XML."
 )
 @click.option("--no-browser", is_flag=True, help="Leave out what needs a Chromium.")
+@click.option("--all", "thorough", is_flag=True, help="Also run what takes long.")
 def check(
     stage: str,
     path: Path,
@@ -236,13 +237,13 @@ def check(
     as_json: bool,
     junit: Path | None,
     no_browser: bool,
+    thorough: bool,
 ):
     """Judge a folder of your own by the tests of STAGE, a number or a name.
 
     Starts a copy of what is in the folder and talks to it. The folder and its
     database stay as they are. A server has 12 seconds to start and 5 to react, a
-    test has 20, on a busy machine more; then all is ended. Tests that measure how
-    fast something is are left out.
+    test has 20, on a busy machine more; then all is ended.
     """
     from tutorial import report
     from tutorial.judge import Judge

@@ -89,6 +89,8 @@ def show(console: Console, verdict: Verdict, hints: int) -> None:
         f"\n{verdict.says} ({verdict.seconds:.0f} s)",
         COLOURS["passed" if verdict.kind is Kind.RIGHT else "failed"],
     )
+    if verdict.left_out:
+        line(f"Left out: {verdict.left_out} tests that take long. For them, add --all")
     failure = verdict.failure
     if failure is None:
         return
@@ -128,6 +130,7 @@ def as_json(verdict: Verdict) -> dict:
         "exit_code": verdict.kind.code,
         "says": verdict.says,
         "seconds": round(verdict.seconds, 1),
+        "left_out": verdict.left_out,
         "tasks": [
             {
                 "chapter": result.task.stage,

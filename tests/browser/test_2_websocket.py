@@ -41,7 +41,7 @@ def test_two_windows_talk_to_each_other(tab):
     expect(ann.box, "the input box is empty again after sending").to_have_value("")
 
 
-@pytest.mark.measures_time
+@pytest.mark.thorough
 def test_a_message_is_shown_within_a_tenth_of_a_second(tab):
     ann, bob = tab().join(), tab().join()
     ann.page.evaluate(NOTE_TIMES)
@@ -153,6 +153,7 @@ class Refusing:
         return self.attempts - before
 
 
+@pytest.mark.thorough
 def test_the_waits_between_attempts_grow_but_not_for_ever(window):
     ann = window()
     server = Refusing(ann)
@@ -169,6 +170,7 @@ def test_the_waits_between_attempts_grow_but_not_for_ever(window):
     )
 
 
+@pytest.mark.thorough
 def test_after_a_success_the_waits_are_short_again(window):
     ann = window()
     server = Refusing(ann)

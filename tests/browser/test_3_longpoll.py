@@ -101,6 +101,7 @@ def until_held(window, held: list, count: int) -> None:
         window.page.evaluate("0")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("greets", [False, True], ids=["all-fails", "only-greets"])
 def test_an_error_is_not_answered_with_a_storm_of_requests(window, greets):
     paul = window()

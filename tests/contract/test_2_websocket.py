@@ -57,7 +57,7 @@ def test_the_text_arrives_as_it_was_sent(chat, text):
 
 
 def test_fifty_clients_hear_all_messages_in_one_order(chat):
-    clients, each = 50, 40
+    clients, each = 50, 20
     # In a thread: a browser test may have left an event loop in this one.
     with ThreadPoolExecutor(1) as pool:
         heard = pool.submit(asyncio.run, talk(chat, clients, each)).result()
@@ -116,7 +116,7 @@ async def talk(chat, clients: int, each: int) -> list[list[str]]:
 
 
 def test_a_client_that_leaves_is_forgotten(chat):
-    clients, least = 2000, 1000  # least: bytes that one kept client must cost
+    clients, least = 1000, 1000  # least: bytes that one kept client must cost
     come_and_go(chat, 200)  # whatever is allocated once
     before = chat.twisted.memory()
     come_and_go(chat, clients)

@@ -57,13 +57,20 @@ class Reporter:
         self.chat: Chat | None = None
         self.failed_tasks: set[Task] = set()
         self.failed_since: float | None = None
+        self.left_out = 0  # thorough tests that nobody asked for
         servers.START_SECONDS = limits.start
         servers.MANAGE_SECONDS = limits.manage
         servers.STOP_SECONDS = limits.stop
         adopt_orphans()
 
+    def pytest_deselected(self, items):
+        for item in items:
+            judged = not item.get_closest_marker("not_judged")
+            self.left_out += bool(judged and item.get_closest_marker("thorough"))
+
     def pytest_collection_finish(self, session):
-        tell("collected", tests=[item.nodeid for item in session.items])
+        tests = [item.nodeid for item in session.items]
+        tell("collected", tests=tests, left_out=self.left_out)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef):
