@@ -34,6 +34,7 @@ def test_two_windows_talk_to_each_other(tab):
     expect(bob.log, "Bob's window shows what Ann said").to_contain_text("hello")
     bob.say("hi Ann")
     expect(ann.log, "Ann's window shows what Bob said").to_contain_text("hi Ann")
+    expect(bob.log, "Bob's window shows what Bob said").to_contain_text("hi Ann")
     assert lines(ann)[:2] == lines(bob)[:2] == ["hi Ann", "hello"], (
         "Both windows should show the newest message first. "
         f"Ann's shows {lines(ann)}, Bob's {lines(bob)}."

@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from tests.support.servers import free_ports, wait_until
 from tutorial import many
@@ -162,18 +161,14 @@ def test_no_cell_is_a_formula(text):
     assert many.cell("plain = text") == "plain = text"
 
 
-def test_the_page_fits_a_phone_and_the_dark(tmp_path, chromium_path):
+def test_the_page_fits_a_phone_and_the_dark(tmp_path, chromium):
     done = {tmp_path / (name * 60): made_up(f"{name} " * 200) for name in "ab"}
     file = tmp_path / "class.html"
     many.write_html(file, find_stage("1"), done)
     asked = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=["--no-sandbox"]
-        )
-        page = browser.new_page(
-            viewport={"width": 320, "height": 640}, color_scheme="dark"
-        )
+    phone = {"viewport": {"width": 320, "height": 640}, "color_scheme": "dark"}
+    with chromium.new_context(**phone) as window:
+        page = window.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.goto(file.as_uri())
         page.locator("summary").first.click()
@@ -181,7 +176,6 @@ def test_the_page_fits_a_phone_and_the_dark(tmp_path, chromium_path):
         assert not found.response["violations"], found.generate_report()
         width = page.evaluate("document.documentElement.scrollWidth")
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        browser.close()
     assert width <= 320
     assert paper == "rgb(18, 18, 18)"
     assert asked == [file.as_uri()]

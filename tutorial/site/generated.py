@@ -114,7 +114,8 @@ def _file_table(edits: list[FileEdit], moves) -> str:
     head = "<th>File</th><th>What happens to it</th><th>Lines added</th>"
     return render.wide(
         "The files that change",
-        f"<table><thead><tr>{head}<th>Lines removed</th></tr></thead>"
+        f'<table class="outcomes"><thead><tr>'
+        f"{head}<th>Lines removed</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>",
     )
 
@@ -134,7 +135,8 @@ def _symbol_table(symbols) -> str:
     head = "<th>It was</th><th>What happened</th><th>It is</th>"
     return render.wide(
         "Where each name went",
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
+        f'<table class="outcomes"><thead><tr>'
+        f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
     )
 
 
@@ -307,6 +309,7 @@ def _presence(stages: list[Stage], versions: dict) -> str:
     head = "".join(f"<th>{stage.number}</th>" for stage in stages)
     return render.wide(
         "In which stage each file comes and changes",
-        f"<table><thead><tr><th>File</th>{head}</tr></thead>"
+        f'<table class="outcomes"><thead><tr><th>File</th>'
+        f"{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>",
     )
