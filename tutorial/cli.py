@@ -271,7 +271,9 @@ def check(
     sys.exit(verdict.kind.code)
 
 
-@main.command(epilog="Exit codes: 0 all are right, 1 some are not, 6 as of check.")
+@main.command(
+    epilog="Exit codes: 0 all are right, 1 some are not, 6 one could not be checked."
+)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--stage", required=True, help="By the tests of which: number or name.")
 @click.option("--jobs", type=click.IntRange(1), help="How many at a time.")
