@@ -211,9 +211,13 @@ class Server:
     def _family(self) -> list[psutil.Process]:
         """The process and all that it started, as long as they run."""
         own = self.process.pid
-        pids = {own, *(process.pid for process in below(own))}
+        ended = self.process.poll() is not None
+        if ended and psutil.pid_exists(own):
+            return []  # The number is somebody else's by now.
         # A child may have lost its parent, but it is still in the session.
-        pids |= {pid for pid in psutil.pids() if session(pid) == own}
+        pids = {pid for pid in psutil.pids() if session(pid) == own}
+        if not ended:
+            pids |= {own, *(process.pid for process in below(own))}
         found = []
         for pid in pids:
             with suppress(psutil.NoSuchProcess):
