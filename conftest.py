@@ -49,7 +49,20 @@ def pytest_addoption(parser):
     )
 
 
+# Chapters and whole servers take longest. Begun last, they would keep one worker busy
+# when all others have nothing to do any more.
+LONG = ("tests/site/test_stories.py", "tests/tool", "tests/mutants")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: most tests wait for a server, a browser, a deadline."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_configure(config):
+    # It would begin with the files that hold the most tests, and not the longest ones.
+    config.option.loadscopereorder = False
     for marker in [
         "stages(first, last): this test is about these stages only, by number",
         "thorough: takes long, or says as much about the machine as about the folder",
@@ -111,6 +124,8 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=drop)
     # First what says most plainly what is wrong; a page shows only that it is.
     keep.sort(key=lambda item: item.path.parent.name == "browser")
+    if config.getoption("numprocesses", None) or "PYTEST_XDIST_WORKER" in os.environ:
+        keep.sort(key=lambda item: not item.nodeid.startswith(LONG))
     items[:] = keep
 
 
