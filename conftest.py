@@ -15,19 +15,11 @@ from tests.support.reactor import clean_reactor
 from tests.support.requests import ORIGIN
 from tests.support.servers import Chat, Target
 from tests.support.whitebox import chat_classes
-from tutorial.checks import find_browser
+from tutorial.checks import CHROMIUM_FLAGS, find_browser
 from tutorial.stages import find_stage, load_stages
 
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # The windows of one profile share a process, which spares a second for each.
-    "--renderer-process-limit=1",
-]
+# The windows of one profile share a process, which spares a second for each.
+ONE_PROCESS = "--renderer-process-limit=1"
 
 
 def pytest_addoption(parser):
@@ -183,7 +175,7 @@ def chromium(chromium_path):
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=CHROMIUM_FLAGS
+            executable_path=chromium_path, args=[*CHROMIUM_FLAGS, ONE_PROCESS]
         )
         yield browser
         browser.close()

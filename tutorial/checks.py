@@ -29,6 +29,15 @@ from tutorial.environment import python_of
 
 WINDOWS = sys.platform == "win32"
 USUAL_PORTS = {"DJANGO_PORT": 8000, "CHAT_PORT": 1025}
+# It runs as root in a container, too, and asks for nothing from outside.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 MARK = "TUTORIAL_RUN"  # a variable in the environment of each server of a run
 
 

@@ -1,4 +1,4 @@
-"""Find and end processes, also those that somebody hid.
+"""Find and end processes, also those that somebody hid; and ports for them.
 
 A program under check may fork, start a session of its own, forget its environment and
 let its parent die. So a process counts as ours by either of two signs: the mark that
@@ -7,17 +7,46 @@ all we start inherit, and its place below us in the tree of processes.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import random
 import signal
+import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import psutil
 
 from tutorial.checks import MARK
 
 SET_CHILD_SUBREAPER = 36  # of prctl(2)
+
+_guards = ExitStack()  # of the ports that this process was given
+atexit.register(_guards.close)
+
+
+def free_ports(count: int) -> list[int]:
+    """Different TCP ports of 127.0.0.1 that nobody else uses, at most nine.
+
+    They stay ours until this process ends, also between a server's end and the next
+    one's start: whoever asks here, in whatever process, holds the port before them.
+    They lie below those that a system hands out by itself, to any client.
+    """
+    while True:
+        guarded = random.randrange(20_000, 32_000, 10)
+        ports = [guarded + 1 + number for number in range(count)]
+        with ExitStack() as stack:
+            guard = stack.enter_context(socket.socket())
+            try:
+                guard.bind(("127.0.0.1", guarded))
+                for port in ports:
+                    with socket.socket() as probe:
+                        probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            _guards.push(stack.pop_all())
+            return ports
 
 
 def adopt_orphans() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
 import http.client
 import os
-import random
 import socket
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from tutorial.mistakes import shorten
-from tutorial.processes import below, how, is_gone, kill_all
+from tutorial.processes import below, free_ports, how, is_gone, kill_all
 from tutorial.stages import Stage, copy_stage
 
 START_SECONDS = 20.0  # that a server has until it listens
@@ -47,33 +45,6 @@ class NotStarted(AssertionError):
     def __init__(self, says: str, server: Server):
         super().__init__(f"{says} Its output ends:\n{server.tail()}")
         self.says, self.server = says, server
-
-
-_guards = ExitStack()  # of the ports that this process was given
-atexit.register(_guards.close)
-
-
-def free_ports(count: int) -> list[int]:
-    """Different TCP ports of 127.0.0.1 that nobody else uses, at most nine.
-
-    They stay ours until this process ends, also between a server's end and the next
-    one's start: whoever asks here, in whatever process, holds the port before them.
-    They lie below those that a system hands out by itself, to any client.
-    """
-    while True:
-        guarded = random.randrange(20_000, 32_000, 10)
-        ports = [guarded + 1 + number for number in range(count)]
-        with ExitStack() as stack:
-            guard = stack.enter_context(socket.socket())
-            try:
-                guard.bind(("127.0.0.1", guarded))
-                for port in ports:
-                    with socket.socket() as probe:
-                        probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            _guards.push(stack.pop_all())
-            return ports
 
 
 def comes_true(fact: Callable[[], bool], seconds: float) -> bool:

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,22 +23,16 @@ from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
+from tutorial.checks import CHROMIUM_FLAGS, find_browser
+from tutorial.processes import free_ports
 from tutorial.site.pages import DOCS
-from tutorial.site.story import end, free_ports
+from tutorial.site.story import end
 from tutorial.stages import ROOT, find_stage
 
 PICTURES = DOCS / "img"
 NOTES = PICTURES / "made_from.json"
 SHADES = ("light", "dark")
 PATIENCE = 20.0  # seconds for a server to start, and for a page to show something
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 FRAME = """
 <!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 14px; display: grid; gap: 14px; width: max-content;
@@ -336,13 +329,12 @@ def take_all(
         )
     from playwright.sync_api import sync_playwright
 
-    browsers = [os.environ.get("CHROMIUM", ""), "chromium", "google-chrome"]
-    path = next((found for name in browsers if (found := shutil.which(name))), None)
+    path = find_browser()
     if path is None:
         raise NoBrowser("There is no Chromium. Install it, or name it in CHROMIUM.")
     PICTURES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         for shade in SHADES:
             for name in names or known:
                 progress(f"{name}, {shade}")

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +24,7 @@ from pathlib import Path
 
 import psutil
 
+from tutorial.processes import free_ports
 from tutorial.site.pages import RUN, Directive, Fence, Page
 from tutorial.stages import ROOT, find_stage
 
@@ -458,17 +457,6 @@ def copy_clone(target: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, path)
     (target / ".venv").symlink_to(sys.prefix)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that are free now, and that no client gets by chance."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(20000, 32000)  # clients get theirs from above
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-    return found
 
 
 def interrupt(process: subprocess.Popen) -> None:
