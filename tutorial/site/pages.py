@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from mkdocs.utils.meta import get_data
 
 from tutorial.site.edits import Change, EditError, FileEdit, ranges, read_lines, words
 from tutorial.site.places import PlaceError, find_place
-from tutorial.stages import LEFT_BEHIND, ROOT, Stage, find_stage, load_stages
+from tutorial.stages import ROOT, Stage, find_stage, load_stages, stage_files
 
 DOCS = ROOT / "docs"
 
@@ -248,16 +247,6 @@ class Edits:
             if not gone & self.deleted and (edit is None or edit.missing):
                 found.append(f"{path}: no step deletes it")
         return found
-
-
-def stage_files(folder: Path) -> list[Path]:
-    """The files of a stage that git keeps, as paths in its folder, sorted."""
-    found = []
-    for where, folders, names in os.walk(folder):
-        ignored = LEFT_BEHIND(where, [*folders, *names])
-        folders[:] = [name for name in folders if name not in ignored]
-        found += [Path(where, name) for name in names if name not in ignored]
-    return sorted(path.relative_to(folder) for path in found)
 
 
 def all_pages() -> list[Page]:
