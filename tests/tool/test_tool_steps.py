@@ -190,13 +190,15 @@ def test_the_hashes_are_the_same_everywhere(clone, project, ann, bob, tmp_path):
     assert bob.hashes(other) == wanted
 
     # A fresh repository, from a project that is no clone and has been run.
-    bob.env["GIT_DEFAULT_HASH"] = "sha256"
     archive = shutil.copytree(project, tmp_path / "archive 2")
     for name in ("db.sqlite3", "twistd.log", "chat/__pycache__/views.pyc"):
         path = archive / STAGES[0].id / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("left behind\n")
-    code, output, errors = bob.steps(archive, "--into", tmp_path / "fresh one")
+    # As in a hook of another repository.
+    hostile = {"GIT_DEFAULT_HASH": "sha256", "GIT_DIR": str(clone / ".git")}
+    into = ("--into", tmp_path / "fresh one")
+    code, output, errors = bob.steps(archive, *into, **hostile)
     assert (code, errors) == (0, "")
     assert bob.hashes(tmp_path / "fresh one") == wanted
     assert not (bob.home / "hook-ran").exists()
@@ -230,6 +232,8 @@ def test_what_is_being_worked_on_stays(clone, ann):
     ann.git(clone, "add", views)
     views.write_text(views.read_text("utf-8") + "# and changed\n")
     (clone / STAGES[0].id / "mine.txt").touch()
+    # Of this file git would note in the index that it is as it was.
+    os.utime(clone / STAGES[0].id / "manage.py", (0, 0))
     index = (clone / ".git" / "index").read_bytes()
     seen = ann.git(clone, "--no-optional-locks", "status", "--porcelain", "--branch")
 
