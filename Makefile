@@ -13,7 +13,7 @@ VENV_PYTHON = .venv/bin/python
 FIND = python=$$(sh tutorial/find_python.sh "$(PYTHON)")
 SET_UP = $(FIND) && "$$python" tutorial/bootstrap.py
 
-.PHONY: help run check check-class test doctor diff docs setup bench-setup bench lint clean
+.PHONY: help run check check-class test doctor diff steps docs setup bench-setup bench lint clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,10 @@ doctor: ## look for what may be in the way; with STAGE=folder, look into it, too
 
 diff: ## show the step between two stages: FROM=1 TO=2
 	@$(SET_UP) run && $(VENV_PYTHON) -m tutorial diff "$(FROM)" "$(TO)"
+
+steps: ## the stages as commits: a branch and tags here, or DIR=~/mychat, a new folder
+	@$(SET_UP) run && dir="$(DIR)" && \
+	$(VENV_PYTHON) -m tutorial steps $${dir:+--into "$$dir"} $(ARGS)
 
 docs: ## build the site, strictly, into site/; .venv/bin/mkdocs serve shows it
 	@$(SET_UP) run && $(VENV_PYTHON) -m mkdocs build --strict

@@ -1,9 +1,10 @@
-"""The commands: run, doctor, check, check-class, diff, site."""
+"""The commands: run, doctor, check, check-class, diff, steps, site."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -375,6 +376,83 @@ def diff(old: str, new: str, stat: bool):
         sys.exit(show_step(first.folder, second.folder, *options))
     except NoGit as error:
         raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Make a fresh repository there instead: a folder that is new or empty.",
+)
+@click.option(
+    "--zip",
+    "zips",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Put an archive of each stage there instead.",
+)
+def steps(into: Path | None, zips: Path | None):
+    """Write the stages as commits: a branch `steps`, and tags `stage1` to `stage5`.
+
+    In this clone, whose work tree stays as it is, or in a fresh repository. There,
+    `git diff stage3 stage4` shows a lesson, and `git merge stage4` carries your own
+    changes on. Equal stages give equal hashes, on every machine.
+    """
+    from tutorial.stepdiff import NoGit
+    from tutorial.steps import (
+        StepsError,
+        the_clone,
+        uncommitted,
+        write_here,
+        write_into,
+        write_zips,
+    )
+
+    console = Console(highlight=False)
+
+    def say(text: str = "", style: str = "") -> None:
+        # Not wrapped, so that a command can be copied from the terminal.
+        console.print(Text(text, style), soft_wrap=True)
+
+    def say_next(*commands: str) -> None:
+        say("\nNext:")
+        for command in commands:
+            say(f"  {command}")
+
+    def tags(written) -> None:
+        for one in written:
+            say(f"  {one.tag}  {one.commit[:10]}  {one.stage.title}")
+
+    try:
+        if into:
+            into = into.expanduser().resolve()
+            written = write_into(into)
+            say(f"A new repository, {into}")
+            tags(written)
+            say("You are on the branch main, at stage1. The branch steps has all.")
+        if zips:
+            found = write_zips(zips.expanduser().resolve())
+            new = sum(found.values())
+            say(f"{len(found)} archives, {new} of them new" if new else NO_CHANGE)
+            for path in found:
+                say(f"  {path}")
+        if not (into or zips):
+            written, changed = write_here()
+            say("The branch steps, with these tags:" if changed else NO_CHANGE)
+            tags(written)
+        for path in uncommitted(the_clone()):
+            say(f"Not committed here, and in it as it is: {path}", COLOURS["note"])
+    except (StepsError, NoGit, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    if into:
+        folder = shlex.quote(str(into)) if os.name == "posix" else f'"{into}"'
+        say_next(f"cd {folder}", "git diff stage1 stage2", "git merge stage2")
+    elif not zips:
+        say_next("git log --oneline steps", "git diff stage3 stage4")
+
+
+NO_CHANGE = "Nothing has changed since the last time:"
 
 
 @main.group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
 from dataclasses import dataclass
@@ -10,9 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 # What running a stage leaves behind in its folder: no part of the lesson.
-LEFT_BEHIND = shutil.ignore_patterns(
-    "__pycache__", "*.pyc", "*.sqlite3*", "twistd.*", ".*", "venv"
-)
+TRACES = ("__pycache__", "*.pyc", "*.sqlite3*", "twistd.*", "venv")
+LEFT_BEHIND = shutil.ignore_patterns(*TRACES, ".*")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,16 @@ def copy_stage(folder: Path, target: Path) -> Path:
     Databases, caches and hidden files stay behind. Returns `target`.
     """
     return Path(shutil.copytree(folder, target, ignore=LEFT_BEHIND))
+
+
+def stage_files(folder: Path) -> list[Path]:
+    """The files of a stage that git keeps, as paths in its folder, sorted."""
+    found = []
+    for where, folders, names in os.walk(folder):
+        ignored = LEFT_BEHIND(where, [*folders, *names])
+        folders[:] = [name for name in folders if name not in ignored]
+        found += [Path(where, name) for name in names if name not in ignored]
+    return sorted(path.relative_to(folder) for path in found)
 
 
 def load_stages() -> list[Stage]:

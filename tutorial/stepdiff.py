@@ -14,7 +14,14 @@ from pathlib import Path
 from tutorial.stages import copy_stage
 
 # In a git hook these point at another repository.
-FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
+FOREIGN = (
+    "GIT_DIR",
+    "GIT_COMMON_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_NAMESPACE",
+)
 
 # A file may also be made of a part of another, as where one is split.
 MOVES = ["--find-renames", "--find-copies=40%", "--color-moved=dimmed-zebra"]
@@ -24,13 +31,22 @@ class NoGit(Exception):
     """git is not there."""
 
 
+def find_git() -> tuple[str, dict[str, str]]:
+    """The path of git, and an environment that points it at no repository.
+
+    Raises NoGit.
+    """
+    git = shutil.which("git")
+    if git is None:
+        raise NoGit("git is missing, and it does the work. Install git.")
+    environ = {key: text for key, text in os.environ.items() if key not in FOREIGN}
+    return git, environ
+
+
 @contextmanager
 def _trees(folders: list[Path]) -> Iterator[tuple[list[str], list[str], dict]]:
     """Store folders in a passing repository; yield git, their trees, environment."""
-    git = shutil.which("git")
-    if git is None:
-        raise NoGit("git is missing, and it does the comparing. Install git.")
-    environ = {key: text for key, text in os.environ.items() if key not in FOREIGN}
+    git, environ = find_git()
     # On Windows git makes its objects read-only, and they do not go without this.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as passing:
         store = Path(passing, "store")

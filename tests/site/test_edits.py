@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutorial.site.edits import EditError, FileEdit, ranges, script
+from tutorial.site.edits import EditError, FileEdit, put_in, ranges, script
 from tutorial.site.measure import value
 from tutorial.site.moves import find_moves, symbol_moves
+from tutorial.site.pages import Page
 from tutorial.site.places import PlaceError
 from tutorial.site.story import fitted
 from tutorial.stages import load_stages
@@ -55,6 +56,34 @@ def test_pieces_in_any_order_give_the_new_file(old, new, data):
         assert now == edit.text()
     assert now == new
     assert not edit.missing
+
+
+def hunk_in(*body):
+    [block] = Page("page.md", "\n".join(['```diff edits="a.py"', *body, "```"])).blocks
+    assert block.edits == "a.py"
+    return block.hunk
+
+
+def test_an_edit_of_the_reader_changes_the_one_place_where_it_fits():
+    edit = hunk_in(" one", "-two", "+2", "", " three")
+    assert put_in(edit, ["0", "one", "two", "", "three"]) == [
+        "0",
+        "one",
+        "2",
+        "",
+        "three",
+    ]
+    with pytest.raises(EditError, match="in 0 places"):
+        put_in(edit, ["one", "2", "", "three"])
+    with pytest.raises(EditError, match="in 2 places"):
+        put_in(hunk_in("-one"), ["one", "one"])
+
+
+def test_an_edit_that_only_adds_makes_a_new_file():
+    edit = hunk_in("+one", "+", "+two")
+    assert put_in(edit, []) == ["one", "", "two"]
+    with pytest.raises(EditError, match="in 2 places"):
+        put_in(edit, ["there is something already"])
 
 
 OLD = """\

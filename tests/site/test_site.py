@@ -107,11 +107,14 @@ def test_no_directive_is_left_over(site):
 def test_every_block_of_a_page_is_known_to_be_run_or_not(site):
     """No block slips in by another way of writing it."""
     for page in all_pages():
-        built = soup_of((site / page.path).with_suffix(".html"))
-        blocks = built.article.select("div.highlight")
+        article = soup_of((site / page.path).with_suffix(".html")).article
+        blocks = article.select("div.highlight")
         plain = [block for block in blocks if not block.find_parent(class_="code")]
         fences = [block for block in page.blocks if isinstance(block, Fence)]
-        assert len(plain) == len(fences), page.path
+        edits = [block.edits for block in fences if block.edits]
+        assert len(plain) == len(fences) - len(edits), page.path
+        shown = [figure["data-edit"] for figure in article.select("[data-edit]")]
+        assert shown == edits, page.path
 
 
 def test_every_picture_is_used_has_both_shades_and_shows_what_is_so():

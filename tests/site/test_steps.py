@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from tutorial.site.pages import Directive, Page, chapters, stage_files
-from tutorial.stages import load_stages
+from tutorial.site.pages import Directive, Page, chapters
+from tutorial.stages import load_stages, stage_files
 
 CHAPTERS = chapters()
 SKELETON = (

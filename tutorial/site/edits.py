@@ -377,6 +377,15 @@ def _spans(view, touched, context) -> list[tuple[int, int]]:
     return [(start, end) for start, end in spans]
 
 
+def put_in(hunk: Hunk, now: list[str]) -> list[str]:
+    """The lines of a file after a change. Raises EditError if it has not one place."""
+    if (times := _count(hunk.before, now)) != 1:
+        raise EditError(f"This change fits in {times} places, and should in one.")
+    size = len(hunk.before)
+    at = next(at for at in range(len(now) + 1) if now[at : at + size] == hunk.before)
+    return [*now[:at], *hunk.after, *now[at + size :]]
+
+
 def _count(part: list[str], whole: list[str]) -> int:
     size = len(part)
     return sum(whole[at : at + size] == part for at in range(len(whole) - size + 1))

@@ -38,6 +38,8 @@ class Expansion:
             if isinstance(block, Fence):
                 inside |= set(range(block.line - 1, block.end))
                 lines[block.line - 1] = self._fence(block)
+                if block.edits:
+                    lines[block.line : block.end] = [""] * (block.end - block.line)
             else:
                 lines[block.line - 1] = block.indent + self._block(block)
                 inside.add(block.line - 1)
@@ -53,6 +55,8 @@ class Expansion:
         return html
 
     def _fence(self, block: Fence) -> str:
+        if block.edits:
+            return block.indent + self._mark(render.edit(block.edits, block.hunk))
         kept = {k: v for k, v in block.attributes.items() if k == "title"}
         terminal = block.attributes.get("terminal")
         if terminal and "title" not in kept:

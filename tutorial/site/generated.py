@@ -10,9 +10,8 @@ from pathlib import Path
 from tutorial.site import render
 from tutorial.site.edits import FileEdit, Line, read_lines, script
 from tutorial.site.moves import Moved, find_moves, symbol_moves
-from tutorial.site.pages import stage_files
 from tutorial.site.places import DEFINITIONS
-from tutorial.stages import Stage, load_stages
+from tutorial.stages import Stage, load_stages, stage_files
 
 CONTEXT = 3
 FOLD = 8  # unchanged lines in a row that are worth a fold

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,9 +10,18 @@ from pathlib import Path
 
 from mkdocs.utils.meta import get_data
 
-from tutorial.site.edits import Change, EditError, FileEdit, ranges, read_lines, words
+from tutorial.site.edits import (
+    Change,
+    EditError,
+    FileEdit,
+    Hunk,
+    Line,
+    ranges,
+    read_lines,
+    words,
+)
 from tutorial.site.places import PlaceError, find_place
-from tutorial.stages import LEFT_BEHIND, ROOT, Stage, find_stage, load_stages
+from tutorial.stages import ROOT, Stage, find_stage, load_stages, stage_files
 
 DOCS = ROOT / "docs"
 
@@ -21,8 +29,8 @@ DIRECTIVE = re.compile(r"(?P<indent> *)\{\{ (?P<body>.+?) \}\} *")
 FENCE = re.compile(r"(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`]*)")
 ATTRIBUTE = re.compile(r'(?P<name>\w+)(?:="(?P<text>[^"]*)")?')
 
-# The languages of blocks that are run.
-RUN = ("console", "pycon")
+# The languages of blocks that are run. A diff is what readers do in their editor.
+RUN = ("console", "pycon", "diff")
 
 
 class PageError(Exception):
@@ -44,6 +52,21 @@ class Fence:
     def notrun(self) -> str | None:
         """Why the block is not run; None if it is."""
         return self.attributes.get("notrun")
+
+    @property
+    def edits(self) -> str | None:
+        """The path of the file that the block edits; None for any other block."""
+        return self.attributes.get("edits") if self.language == "diff" else None
+
+    @property
+    def hunk(self) -> Hunk:
+        """The change of a block that edits. A bare line is an empty one that stays."""
+        lines, old, new = [], 0, 0
+        for text in self.body:
+            mark = text[:1] or " "
+            old, new = old + (mark != "+"), new + (mark != "-")
+            lines.append(Line(mark, text[1:], old * (mark != "+"), new * (mark != "-")))
+        return Hunk(tuple(lines), "")
 
 
 @dataclass(frozen=True)
@@ -248,16 +271,6 @@ class Edits:
             if not gone & self.deleted and (edit is None or edit.missing):
                 found.append(f"{path}: no step deletes it")
         return found
-
-
-def stage_files(folder: Path) -> list[Path]:
-    """The files of a stage that git keeps, as paths in its folder, sorted."""
-    found = []
-    for where, folders, names in os.walk(folder):
-        ignored = LEFT_BEHIND(where, [*folders, *names])
-        folders[:] = [name for name in folders if name not in ignored]
-        found += [Path(where, name) for name in names if name not in ignored]
-    return sorted(path.relative_to(folder) for path in found)
 
 
 def all_pages() -> list[Page]:

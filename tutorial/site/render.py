@@ -116,6 +116,15 @@ def step(change: Change, edit: FileEdit | None) -> str:
     return figure(text, body, step="change", path=change.path)
 
 
+def edit(path: str, hunk: Hunk) -> str:
+    """A change of the reader's own, which is in no stage."""
+    new = not hunk.before
+    shown = Highlighter(FileEdit(path, list(hunk.lines), new_file=new))
+    body = shown.plain(hunk) if new else shown.hunk(hunk)
+    label = KINDS["new" if new else "change"]
+    return figure(caption(path, label), body, edit=path)
+
+
 def listing(shown: Listing) -> str:
     """Code as it stands. What lies between two parts is left out, and it shows."""
     lines = highlighted(list(shown.lines), shown.path)

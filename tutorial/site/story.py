@@ -25,6 +25,7 @@ from pathlib import Path
 import psutil
 
 from tutorial.processes import free_ports
+from tutorial.site.edits import EditError, put_in, read_lines
 from tutorial.site.pages import RUN, Directive, Fence, Page
 from tutorial.stages import ROOT, find_stage
 
@@ -206,6 +207,7 @@ class Story:
             "TERM": "dumb",
             "NO_COLOR": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_PAGER": "cat",
             "CHAT_PORT": str(self.ports["1025"]),
             "DJANGO_PORT": str(self.ports["8000"]),
@@ -252,6 +254,18 @@ class Story:
         edit = self.edits.files[change.path]
         text = "".join(f"{line}\n" for line in edit.text())
         path.write_bytes(text.encode())  # the same line ends on every system
+
+    def _diff(self, block: Fence) -> Iterator[Said]:
+        """Do in the reader's folder what a block says to do in an editor."""
+        if not block.edits:
+            raise self._error(block, 'a diff needs edits="the path of a file"')
+        path = self.mychat / block.edits
+        try:
+            lines = put_in(block.hunk, read_lines(path))
+        except EditError as error:
+            raise self._error(block, f"{block.edits}: {error}") from error
+        path.write_bytes("".join(f"{line}\n" for line in lines).encode())
+        yield from ()
 
     # Commands.
 
