@@ -70,9 +70,9 @@ def opened(
         yield page, complaints
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds wrong, a line for each element."""
-    found = Axe().run(page, options=RULES).response["violations"]
+def violations(page: Page, within: str = "html") -> list[str]:
+    """What axe finds wrong in the element with that selector, a line for each."""
+    found = Axe().run(page, context=within, options=RULES).response["violations"]
     return [
         f"{rule['id']}: {node['target']}: {node['failureSummary']}"
         for rule in found

@@ -617,7 +617,8 @@ def test_axe_finds_nothing(state, scheme, toy):
             page.button("Show a losing order").click()
             page.play("A1")
             page.root.locator("summary").first.click()
-        assert not violations(page.page)
+        # The rest of the page is judged with all the others.
+        assert not violations(page.page, "#scheduler")
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tutorial.site import measure
+from tutorial.site import measure, render
 from tutorial.site.expand import LAB_TABLE, Expansion, count_lines, locked
 from tutorial.site.generated import generated_pages
 from tutorial.site.lab import Lab
@@ -38,7 +38,7 @@ class Build:
     def content(self, path: str, html: str) -> str:
         """A page's HTML with the code in the place of the marks."""
         page = self.generated.get(path) or self.expansions[path]
-        return page.finish(html)
+        return render.breakable(page.finish(html))
 
     def post_page(self, html: str) -> str:
         """A whole page with what took long to find out."""

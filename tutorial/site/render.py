@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 
@@ -16,6 +17,21 @@ from tutorial.site.pages import Listing
 
 KINDS = {"new": "new file", "change": "change", "delete": "delete"}
 ELEMENTS = {" ": "span", "+": "ins", "-": "del"}
+
+
+def breakable(html: str) -> str:
+    """HTML in which the names in table cells break after a slash, underscore or comma.
+
+    Where else they break is up to the style; in a narrow cell they have to somewhere.
+    """
+
+    def cell(match):
+        return re.sub(r"(?<=<code>)[^<]+", name, match[0])
+
+    def name(match):
+        return re.sub(r"(?<=[/_,])(?=\w)", "<wbr>", match[0])
+
+    return re.sub(r"<(t[dh])[ >].*?</\1>", cell, html, flags=re.DOTALL)
 
 
 def highlighted(lines: list[str], path: str) -> list[str]:
