@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.reactor import clean_reactor
-from tests.support.requests import ORIGIN
+from tests.support.requests import KEY, ORIGIN
 from tests.support.servers import Chat, Target
 from tests.support.whitebox import chat_classes
 from tutorial.checks import CHROMIUM_FLAGS, find_browser
-from tutorial.stages import find_stage, load_stages
+from tutorial.stages import find_stage, load_snapshots
 
 # The windows of one profile share a process, which spares a second for each.
 ONE_PROCESS = "--renderer-process-limit=1"
@@ -26,7 +26,8 @@ def pytest_addoption(parser):
     group = parser.getgroup("tutorial", "the tutorial's stages")
     group.addoption(
         "--stage",
-        help="judge one stage only: its number (2) or its name (stage2_websocket)",
+        help="judge one stage only: its number (2) or its name (stage2_websocket), "
+        "or an exercise (1_rooms)",
     )
     group.addoption(
         "--path",
@@ -77,7 +78,7 @@ def pytest_configure(config):
 
 def targets(config) -> list[Target]:
     """The folders that the contract tests judge in this run."""
-    stages = load_stages()
+    stages = load_snapshots()
     if config.getoption("stage"):
         stages = [find_stage(config.getoption("stage"))]
     path = config.getoption("path")
@@ -85,7 +86,7 @@ def targets(config) -> list[Target]:
 
 
 def pytest_generate_tests(metafunc):
-    # What holds for stage N holds for every later stage, too.
+    # What holds for stage N holds for every later stage, and for the exercises, too.
     marker = metafunc.definition.get_closest_marker("stages")
     for fixture, scope in [("chat", "session"), ("classes", "function")]:
         if fixture in metafunc.fixturenames:
@@ -134,6 +135,7 @@ def classes(request, monkeypatch):
     """The classes of the stage under test, loaded afresh; the reactor stays clean."""
     monkeypatch.delenv("CHAT_PORT", raising=False)
     monkeypatch.delenv("CHAT_ORIGINS", raising=False)
+    monkeypatch.setenv("CHAT_KEY", KEY)
     with chat_classes(request.param.folder) as classes, clean_reactor():
         yield classes
 

@@ -67,7 +67,7 @@ def choose(name: str | None) -> tuple[Path, str]:
             raise click.ClickException(
                 f"{error} You can also give the path of a folder of your own."
             ) from error
-    return stage.folder, f"Stage {stage.number}, {stage.title}"
+    return stage.folder, stage.name
 
 
 def read_ports() -> Ports:

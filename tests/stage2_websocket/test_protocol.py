@@ -30,17 +30,17 @@ def test_a_message_goes_to_everybody_the_speaker_included(factory):
     assert sent(ann) == sent(bob) == ["hello"]
 
 
-def test_who_left_is_sent_nothing_more(factory):
-    ann, bob = join(factory), join(factory)
+def test_who_left_is_sent_nothing_more(whole):
+    ann, bob = join(whole.factory), join(whole.factory)
     bob.connectionLost(Failure(Exception("gone")))
     ann.textMessageReceived("hello")
     assert (sent(ann), sent(bob)) == (["hello"], [])
-    assert ann.factory.clients == [ann]
+    assert whole.clients == [ann]
 
 
 def test_a_client_that_is_closing_keeps_nobody_from_hearing(factory):
     ann, bob, cara = join(factory), join(factory), join(factory)
-    bob.transport.closing = True
+    bob.transport.begin_to_close()
     ann.textMessageReceived("hello")
     assert (sent(ann), sent(bob), sent(cara)) == (["hello"], [], ["hello"])
 
@@ -73,7 +73,7 @@ def test_bad_input_closes_only_its_sender_with_one_line_in_the_log(
 
 def test_bad_input_of_a_client_that_is_closing_is_harmless(factory):
     ann = join(factory)
-    ann.transport.closing = True
+    ann.transport.begin_to_close()
     ann.bytesMessageReceived(b"\0")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from wsproto.utilities import LocalProtocolError
 
+from tests.support.requests import token
+
 
 class Transport:
     """Remembers what a protocol asks of it. `closing` makes it refuse to send."""
@@ -13,6 +15,10 @@ class Transport:
         self.closed: int | None = None
         self.has_producer = True
         self.closing = False
+
+    def begin_to_close(self) -> None:
+        """Let the client say that it goes: nothing more may be sent to it."""
+        self.closing = True
 
     def sendTextMessage(self, text: str) -> None:
         if self.closing:
@@ -28,11 +34,19 @@ class Transport:
         self.has_producer = False
 
 
-def join(factory):
-    """Let a client join; returns its protocol."""
+def connect(factory):
+    """Let a client connect, and say nothing yet; returns its protocol."""
     client = factory.buildProtocol(None)
     client.negotiationStarted(Transport())
     client.negotiationFinished()
+    return client
+
+
+def join(factory, room: int = 1):
+    """Let a client join; returns its protocol."""
+    client = connect(factory)
+    if hasattr(factory, "rooms"):
+        client.textMessageReceived(token(room))
     return client
 
 
