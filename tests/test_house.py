@@ -71,6 +71,9 @@ def test_what_is_left_wrong_is_shown_by_a_test(stage):
         if wrong.get("left_to") != "exercise":
             assert wrong["mended_in"] in ids, wrong["id"]
             tests.append(wrong["mended_by"])
+        elif "solved_in" in wrong:
+            assert wrong["solved_in"] in ids, wrong["id"]
+            tests.append(wrong["solved_by"])
         for test in tests:
             file, _, name = test.partition("::")
             assert f"def {name}(" in (ROOT / file).read_text("utf-8"), wrong["id"]

@@ -59,6 +59,8 @@ def chat_machine(classes):
         def __init__(self):
             super().__init__()
             self.chat = classes.build([b"http://127.0.0.1:8000"])
+            if self.chat.reactor:
+                self.chat.reactor.eager = False
             self.ledger = Ledger()
             self.everybody: list[Poller] = []
             self.listening: dict[str, object] = {}
@@ -150,8 +152,15 @@ def chat_machine(classes):
             self.everybody.remove(poller)
 
         @rule()
-        def sweep(self):
+        def turn(self):
             self.chat.sweep()
+            if self.chat.reactor:
+                self.chat.reactor.turn()
+
+        @rule()
+        def half_a_minute_passes(self):
+            if self.chat.reactor:
+                self.chat.reactor.advance(30)
 
         @rule()
         def a_minute_passes(self):
@@ -167,10 +176,11 @@ def chat_machine(classes):
         def teardown(self):
             for poller in self.everybody:
                 while True:
-                    self.chat.sweep()
+                    self.turn()
                     if not (heard := poller.ask(self.chat.http_chat)):
                         break
                     self.ledger.hears(poller.name, *heard)
+            self.turn()
             for name, socket in self.listening.items():
                 self.ledger.hears(name, *sent(socket))
             self.ledger.check()

@@ -76,13 +76,13 @@ async def poll_until_last(chat, lastupdate: float) -> list[str]:
 
 
 @asynccontextmanager
-async def socket_to(chat) -> AsyncIterator[ClientConnection]:
+async def socket_to(chat, room=None) -> AsyncIterator[ClientConnection]:
     """A WebSocket to the chat server, that has joined and heard the greeting."""
     opening = connect(
         chat.ws_url, origin=chat.origin, proxy=None, compression=None, max_queue=None
     )
     async with opening as socket:
-        if token := chat.token():
+        if token := chat.token(room):
             await socket.send(token)
         assert await socket.recv() == GREETING
         yield socket

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+
+from tests.support.transport import Reactor
 
 
 @contextmanager
@@ -64,8 +67,12 @@ def _set_clock(modules: list[ModuleType], clock: Callable[[], float]) -> None:
 
 
 def _build(chatserver: ModuleType, classes: SimpleNamespace, origins: list[bytes]):
-    settings = [origins]
-    if hasattr(classes, "Room"):
+    settings, reactor = [origins], None
+    if "reactor" in inspect.signature(classes.ChatFactory).parameters:
+        reactor = Reactor()
+        factory = classes.ChatFactory(reactor)
+        settings.append(reactor)
+    elif hasattr(classes, "Room"):
         factory = classes.ChatFactory()
     elif hasattr(classes, "MessageStore"):
         factory = classes.ChatFactory(classes.MessageStore())
@@ -73,8 +80,9 @@ def _build(chatserver: ModuleType, classes: SimpleNamespace, origins: list[bytes
         factory = classes.ChatFactory()
         chatserver.ORIGINS, settings = origins, []
     return Whole(
+        reactor,
         factory,
-        classes.ChatResource(factory, *settings),
+        classes.ChatResource(factory, *settings[:1]),
         hasattr(classes, "HttpChat") and classes.HttpChat(factory, *settings),
     )
 
@@ -86,6 +94,7 @@ class Whole:
     Where there are rooms, these are the clients and messages of room 1.
     """
 
+    reactor: Reactor | None
     factory: object
     web_socket: object
     http_chat: object
