@@ -1,8 +1,8 @@
 """The chat server: what one client says, every client in the same room hears.
 
-Clients come by WebSocket, or by long polling: they ask for the next message, and the
-answer waits until there is one. Both see one conversation. The first thing that each
-client says is a token, which it has from its page and which opens one room.
+Clients come by WebSocket, or by long polling: they ask for all that is new, and the
+answer waits until there is something. Both see one conversation. The first thing that
+each client says is a token, which it has from its page and which opens one room.
 
 Start it with:  twistd -n -y chatserver.py
 """
