@@ -16,7 +16,7 @@ from tests.support.requests import KEY, ORIGIN
 from tests.support.servers import Chat, Target
 from tests.support.whitebox import chat_classes
 from tutorial.checks import CHROMIUM_FLAGS, find_browser
-from tutorial.stages import find_stage, load_snapshots
+from tutorial.stages import Stage, find_stage, load_snapshots
 
 # The windows of one profile share a process, which spares a second for each.
 ONE_PROCESS = "--renderer-process-limit=1"
@@ -58,7 +58,8 @@ def pytest_configure(config):
     config.option.loadscopereorder = False
     for marker in [
         "stages(first, last): this test is about these stages only, by number",
-        "thorough: takes long, or says as much about the machine as about the folder",
+        "thorough: takes long, or says as much about the machine as about the folder; "
+        "`check` and `make test` leave it out",
         "not_judged: this test is not about the stage of this run",
     ]:
         config.addinivalue_line("markers", marker)
@@ -85,6 +86,16 @@ def targets(config) -> list[Target]:
     return [Target(stage, (path or stage.folder).resolve()) for stage in stages]
 
 
+def is_shown_by_the_newest(config, stage: Stage, first: int) -> bool:
+    """Does a run of all tests ask the newest exercise what it asks this one?
+
+    Except for what an exercise is about: the tests since stage `first` are.
+    """
+    newest = stage == load_snapshots()[-1]
+    owed = stage.is_exercise and first < stage.number
+    return owed and not newest and not config.getoption("stage")
+
+
 def pytest_generate_tests(metafunc):
     # What holds for stage N holds for every later stage, and for the exercises, too.
     marker = metafunc.definition.get_closest_marker("stages")
@@ -96,7 +107,16 @@ def pytest_generate_tests(metafunc):
                 for target in targets(metafunc.config)
                 if first <= target.stage.number <= last
             ]
-            cases = [pytest.param(target, id=target.stage.id) for target in judged]
+            cases = [
+                pytest.param(
+                    target,
+                    id=target.stage.id,
+                    marks=[pytest.mark.thorough]
+                    if is_shown_by_the_newest(metafunc.config, target.stage, first)
+                    else [],
+                )
+                for target in judged
+            ]
             # An empty list would be reported as a skipped test.
             cases = cases or [pytest.param(None, marks=pytest.mark.not_judged)]
             metafunc.parametrize(fixture, cases, indirect=True, scope=scope)

@@ -255,7 +255,7 @@ def check(
     console = Console(highlight=False, stderr=as_json)
     browser = None if no_browser else checks.find_browser()
     judge = Judge(chosen, path.expanduser(), browser=bool(browser), limits=limits())
-    title = f"Stage {chosen.number}, {chosen.title}: {judge.verdict.folder}"
+    title = f"{chosen.name}: {judge.verdict.folder}"
     console.print(Text(title), soft_wrap=True)
     if not browser:
         why = "as you wish" if no_browser else "as there is no Chromium here"

@@ -20,7 +20,7 @@ class Stage:
     """One entry of stages.toml: a stage or an exercise, each a complete project.
 
     `number` counts from 1, through the stages and on through the exercises. `chapter`
-    is the page that builds it, in docs/; empty if there is none yet.
+    is the page that builds it, in docs/.
     """
 
     kind: str
@@ -95,7 +95,7 @@ def load_snapshots() -> list[Stage]:
             kind,
             number,
             entry["id"],
-            entry.get("chapter", ""),
+            entry["chapter"],
             entry["title"],
             entry["teaches"],
             entry["builds_on"],

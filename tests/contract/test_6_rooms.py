@@ -29,6 +29,16 @@ def rooms(chat) -> list[str]:
     return found[:3]
 
 
+def test_each_page_of_a_room_carries_its_token(chat, rooms):
+    for room in rooms:
+        chat.token(room)
+        chat.token(room.replace("/chats/", "/chats/long_poll/"))
+    assert len({*map(chat.token, rooms)}) == len(rooms), (
+        "A token opens one room, so those of two rooms differ. The pages of "
+        f"{' and '.join(rooms)} carry {[chat.token(room) for room in rooms]}."
+    )
+
+
 def test_what_is_said_in_a_room_stays_there(chat, rooms):
     here, there, _ = rooms
     with (

@@ -126,6 +126,7 @@ def test_half_of_the_parked_leave_and_the_rest_miss_nothing(chat):
     )
 
 
+@pytest.mark.thorough
 def test_a_hundred_pollers_have_each_message_within_a_moment(chat):
     times = []
     for number in range(10):
@@ -141,7 +142,8 @@ def test_a_hundred_pollers_have_each_message_within_a_moment(chat):
             for request in parked[:50]:
                 wait_until(request.is_answered, lambda: "everybody has the message")
             times.append(time.perf_counter() - before)
-    # Of ten: a busy machine can make some slow, but none fast.
+        if times[-1] < 0.05:
+            break  # A busy machine can make some slow, but none fast.
     assert min(times) < 0.05, (
         "100 pollers wait, and somebody posts. At the median a poller should have the "
         f"message within 50 ms. It took {1000 * min(times):.0f} ms at best, "
@@ -179,6 +181,7 @@ def test_who_reads_in_bursts_is_kept(chat):
         raw.read_until(b"x" * 900, "let the speaker hear it, too")
 
 
+@pytest.mark.thorough
 def test_a_quiet_poll_ends_by_itself(chat, quiet):
     at, request, asked = quiet
     wait_until(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from tests.stage5_refactor.test_crowd import run, socket_to
 from tests.support.ledger import Ledger
 
 SINCE_STAGE = 6
+pytestmark = pytest.mark.thorough
 LAST = "the last message of"
 
 

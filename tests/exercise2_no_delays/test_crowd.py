@@ -6,11 +6,14 @@ import asyncio
 from statistics import median
 from time import perf_counter
 
+import pytest
+
 from tests.stage5_refactor.test_crowd import Connection, run
 from tests.support.ledger import Ledger
 from tests.support.polling import newcomer, texts
 
 SINCE_STAGE = 7
+pytestmark = pytest.mark.thorough
 
 
 class Poller:

@@ -27,6 +27,7 @@ MISSING = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("exercise", load_exercises(), ids=lambda stage: stage.id)
 def test_the_snapshot_before_fails_and_says_what_is_missing(exercise, tmp_path):
     before = find_stage(exercise.builds_on).folder
