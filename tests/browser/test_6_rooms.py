@@ -17,9 +17,9 @@ KINDS = pytest.mark.parametrize(
 
 
 @KINDS
-def test_what_is_said_in_a_room_stays_there(window, rooms):
-    ann, bob = window().join(rooms), window().join()
-    eve = window().join(rooms, number=1)
+def test_what_is_said_in_a_room_stays_there(tab, rooms):
+    ann, bob = tab().join(rooms), tab().join()
+    eve = tab().join(rooms, number=1)
     ann.say("among us")
     expect(bob.log, "Bob is in Ann's room").to_contain_text("among us")
     eve.say("elsewhere")
@@ -58,13 +58,13 @@ def test_a_page_whose_token_expired_says_so_and_rests(window, rooms):
 
 
 @KINDS
-def test_a_page_keeps_its_room_when_the_server_comes_back(window, rooms):
-    ann = window().join(rooms, number=1)
+def test_a_page_keeps_its_room_when_the_server_comes_back(tab, rooms):
+    ann = tab().join(rooms, number=1)
     ann.chat.twisted.stop()
     expect(ann.status).not_to_have_text(ann.joined)
     ann.chat.twisted.start(ann.chat.chat_port)
     expect(ann.status).to_have_text(ann.joined, timeout=8_000)
-    bob = window().join(number=1)
+    bob = tab().join(number=1)
     bob.say("welcome back")
     expect(ann.log, "she is in the room she was in").to_contain_text("welcome back")
     ann.forgive("WebSocket connection")

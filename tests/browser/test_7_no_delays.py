@@ -16,8 +16,8 @@ DELAY = re.compile(r"(\d+) ms")
 
 
 @KINDS
-def test_the_page_shows_how_long_its_own_message_took(window, rooms):
-    ann, bob = window().join(rooms), window().join(rooms)
+def test_the_page_shows_how_long_its_own_message_took(tab, rooms):
+    ann, bob = tab().join(rooms), tab().join(rooms)
     main = ann.page.locator("main")
     expect(main, "nothing was sent yet").not_to_contain_text(DELAY)
     delays = []
@@ -32,15 +32,15 @@ def test_the_page_shows_how_long_its_own_message_took(window, rooms):
     expect(others, "what others send is not Bob's").not_to_contain_text(DELAY)
 
 
-def test_the_page_hears_a_socket_at_once(window):
-    paul, ann = window().join("/chats/long_poll/"), window().join()
+def test_the_page_hears_a_socket_at_once(tab):
+    paul, ann = tab().join("/chats/long_poll/"), tab().join()
     for text in ("one", "two", "three"):
         ann.say(text)
         expect(paul.log, "it waits for no sweep").to_contain_text(text, timeout=900)
 
 
-def test_a_batch_is_shown_line_by_line_and_once(window):
-    paul, ann = window(), window().join()
+def test_a_batch_is_shown_line_by_line_and_once(tab):
+    paul, ann = tab(), tab().join()
     for text in ("one", "two", "three"):
         ann.say(text)
         expect(ann.log).to_contain_text(text)
@@ -51,8 +51,8 @@ def test_a_batch_is_shown_line_by_line_and_once(window):
     assert lines.count("one") == lines.count("three"), f"The window shows {lines}."
 
 
-def test_a_poll_that_ends_with_nothing_is_asked_again(window):
-    paul = window()
+def test_a_poll_that_ends_with_nothing_is_asked_again(tab):
+    paul = tab()
     asked = []
 
     def end(route):
@@ -74,8 +74,8 @@ def test_a_poll_that_ends_with_nothing_is_asked_again(window):
     assert len({*polls[:3]}) == 1, f"The cursor stays where it was. It asked {polls}."
 
 
-def test_a_server_that_hangs_is_noticed(window):
-    paul = window()
+def test_a_server_that_hangs_is_noticed(tab):
+    paul = tab()
     # Half a second stands for the seconds that the page waits for an answer.
     paul.page.add_init_script(
         "const timeout = AbortSignal.timeout; AbortSignal.timeout = () => timeout(500)"
