@@ -501,7 +501,7 @@ def rewrite(pages: tuple[str, ...]):
 def measure():
     """Measure the figures that pages quote, and keep them in docs/measured.json.
 
-    Takes some two minutes. Leave the machine alone meanwhile.
+    Takes some four minutes. Leave the machine alone meanwhile.
     """
     from tutorial.site.measure import keep, take
 

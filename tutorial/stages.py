@@ -46,10 +46,20 @@ class Stage:
         return self.kind == "exercise"
 
     @property
-    def name(self) -> str:
-        """How a sentence calls it: "Stage 2, WebSocket" or "Exercise 1, Rooms"."""
+    def short(self) -> str:
+        """How a sentence calls it: "stage 2" or "exercise 1"."""
         number = self.id.partition("_")[0] if self.is_exercise else self.number
-        return f"{self.kind.capitalize()} {number}, {self.title}"
+        return f"{self.kind} {number}"
+
+    @property
+    def name(self) -> str:
+        """How a heading calls it: "Stage 2, WebSocket" or "Exercise 1, Rooms"."""
+        return f"{self.short.capitalize()}, {self.title}"
+
+    @property
+    def mark(self) -> str:
+        """How an address calls it: "2", or "e1" for an exercise."""
+        return self.short.removeprefix("stage ").replace("exercise ", "e")
 
     def copy_to(self, target: Path) -> Path:
         """Copy the stage's files, without databases and caches, and return `target`."""
