@@ -86,14 +86,13 @@ def targets(config) -> list[Target]:
     return [Target(stage, (path or stage.folder).resolve()) for stage in stages]
 
 
-def is_shown_by_the_newest(config, stage: Stage, first: int) -> bool:
-    """Does a run of all tests ask the newest exercise what it asks this one?
+def marks_of(stage: Stage, first: int, newest: Stage) -> list:
+    """The marks of a test that holds since stage `first`, when it judges `stage`.
 
-    Except for what an exercise is about: the tests since stage `first` are.
+    What an exercise owes to the chapters before it, the newest shows in each run.
     """
-    newest = stage == load_snapshots()[-1]
     owed = stage.is_exercise and first < stage.number
-    return owed and not newest and not config.getoption("stage")
+    return [pytest.mark.thorough] if owed and stage != newest else []
 
 
 def pytest_generate_tests(metafunc):
@@ -102,20 +101,12 @@ def pytest_generate_tests(metafunc):
     for fixture, scope in [("chat", "session"), ("classes", "function")]:
         if fixture in metafunc.fixturenames:
             first, last = marker.args if marker else (metafunc.module.SINCE_STAGE, 99)
-            judged = [
-                target
-                for target in targets(metafunc.config)
-                if first <= target.stage.number <= last
-            ]
+            found = targets(metafunc.config)
+            newest = found[-1].stage
             cases = [
-                pytest.param(
-                    target,
-                    id=target.stage.id,
-                    marks=[pytest.mark.thorough]
-                    if is_shown_by_the_newest(metafunc.config, target.stage, first)
-                    else [],
-                )
-                for target in judged
+                pytest.param(target, id=stage.id, marks=marks_of(stage, first, newest))
+                for target in found
+                if first <= (stage := target.stage).number <= last
             ]
             # An empty list would be reported as a skipped test.
             cases = cases or [pytest.param(None, marks=pytest.mark.not_judged)]

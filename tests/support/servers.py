@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urljoin
 
 import psutil
 from bs4 import BeautifulSoup
@@ -334,10 +335,16 @@ class Chat:
         return self._django
 
     def rooms(self) -> list[str]:
-        """The paths of all rooms, as the list on the front page has them."""
+        """The paths of all rooms, as the list on the front page has them.
+
+        Raises AssertionError if there are none.
+        """
+        __tracebackhide__ = True
         page = BeautifulSoup(self.get("/chats/").text, "html.parser")
-        paths = [link["href"] for link in page("a", href=True)]
-        return [path for path in paths if re.fullmatch(r"/chats/\d+/", path)]
+        links = [urljoin("/chats/", link["href"]) for link in page("a", href=True)]
+        paths = [path for path in links if re.fullmatch(r"/chats/\d+/", path)]
+        assert paths, f"/chats/ should link to a room. It links {links}."
+        return paths
 
     def token(self, room: str | None = None) -> str | None:
         """What the page of a room gives its client to say first, None before rooms.
