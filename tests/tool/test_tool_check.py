@@ -17,7 +17,7 @@ from tests.support.servers import free_ports, wait_until
 from tutorial.judge import Kind, Unfit, take_copy
 from tutorial.limits import Limits
 from tutorial.processes import is_gone
-from tutorial.stages import ROOT, find_stage, load_snapshots
+from tutorial.stages import ROOT, find_stage, load_exercises, load_snapshots
 from tutorial.tasks import load_tasks, tasks_of
 
 PATIENCE = 240  # seconds until a test gives up; the machine may be busy
@@ -398,6 +398,18 @@ def test_a_folder_that_is_too_large_is_no_project(tmp_path):
         take_copy(folder, tmp_path / "copy")
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("exercise", load_exercises(), ids=lambda stage: stage.id)
+def test_who_has_not_begun_an_exercise_is_led_to_its_first_task(check, exercise):
+    """And not to a chapter's, whose tests need what the exercise asks for."""
+    before = find_stage(exercise.builds_on).folder
+    code, report = check(exercise.id, before, limits=LONG)
+    assert code == Kind.WRONG.code
+    assert report["failure"]["task"] in {
+        task.id for task in load_tasks() if task.stage == exercise.id and task.first
+    }
+
+
 # --- The tasks --------------------------------------------------------------
 
 
@@ -428,5 +440,5 @@ def test_the_tasks_are_fit_to_be_shown():
         if "## " in text:  # it is written
             assert anchor in anchors, f"{task.read} is not there"
     for stage in load_snapshots():
-        kinds = [task.in_browser for task in tasks_of(stage)]
+        kinds = [(task.in_browser, not task.first) for task in tasks_of(stage)]
         assert kinds == sorted(kinds), "those in a browser come last"
