@@ -13,7 +13,7 @@ VENV_PYTHON = .venv/bin/python
 FIND = python=$$(sh tutorial/find_python.sh "$(PYTHON)")
 SET_UP = $(FIND) && "$$python" tutorial/bootstrap.py
 
-.PHONY: help run check check-class test doctor diff steps docs setup bench-setup bench lint clean
+.PHONY: help run check check-class test test-all doctor diff steps docs setup bench-setup bench lint clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -31,7 +31,11 @@ check-class: ## judge every folder in one: STAGE=3 DIR=~/class ARGS="--html clas
 	@$(SET_UP) test && \
 	$(VENV_PYTHON) -m tutorial check-class "$(DIR)" --stage "$(STAGE)" $(ARGS)
 
-test: ## run every test, side by side; ARGS="-k origin" goes to pytest
+test: ## run the tests, side by side; ARGS="-k origin" goes to pytest
+	@$(SET_UP) test && \
+	$(VENV_PYTHON) -m pytest -n auto --dist loadscope -m "not thorough" $(ARGS)
+
+test-all: ## run every test, also those that take long
 	@$(SET_UP) test && $(VENV_PYTHON) -m pytest -n auto --dist loadscope $(ARGS)
 
 doctor: ## look for what may be in the way; with STAGE=folder, look into it, too

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.reactor import clean_reactor
-from tests.support.requests import ORIGIN
+from tests.support.requests import KEY, ORIGIN
 from tests.support.servers import Chat, Target
 from tests.support.whitebox import chat_classes
 from tutorial.checks import CHROMIUM_FLAGS, find_browser
-from tutorial.stages import find_stage, load_stages
+from tutorial.stages import Stage, find_stage, load_snapshots
 
 # The windows of one profile share a process, which spares a second for each.
 ONE_PROCESS = "--renderer-process-limit=1"
@@ -26,7 +26,8 @@ def pytest_addoption(parser):
     group = parser.getgroup("tutorial", "the tutorial's stages")
     group.addoption(
         "--stage",
-        help="judge one stage only: its number (2) or its name (stage2_websocket)",
+        help="judge one stage only: its number (2) or its name (stage2_websocket), "
+        "or an exercise (1_rooms)",
     )
     group.addoption(
         "--path",
@@ -57,7 +58,8 @@ def pytest_configure(config):
     config.option.loadscopereorder = False
     for marker in [
         "stages(first, last): this test is about these stages only, by number",
-        "thorough: takes long, or says as much about the machine as about the folder",
+        "thorough: takes long, or says as much about the machine as about the folder; "
+        "`check` and `make test` leave it out",
         "not_judged: this test is not about the stage of this run",
     ]:
         config.addinivalue_line("markers", marker)
@@ -77,25 +79,35 @@ def pytest_configure(config):
 
 def targets(config) -> list[Target]:
     """The folders that the contract tests judge in this run."""
-    stages = load_stages()
+    stages = load_snapshots()
     if config.getoption("stage"):
         stages = [find_stage(config.getoption("stage"))]
     path = config.getoption("path")
     return [Target(stage, (path or stage.folder).resolve()) for stage in stages]
 
 
+def marks_of(stage: Stage, first: int, newest: Stage) -> list:
+    """The marks of a test that holds since stage `first`, when it judges `stage`.
+
+    What an exercise owes to the chapters before it, the newest shows in each run.
+    """
+    owed = stage.is_exercise and first < stage.number
+    return [pytest.mark.thorough] if owed and stage != newest else []
+
+
 def pytest_generate_tests(metafunc):
-    # What holds for stage N holds for every later stage, too.
+    # What holds for stage N holds for every later stage, and for the exercises, too.
     marker = metafunc.definition.get_closest_marker("stages")
     for fixture, scope in [("chat", "session"), ("classes", "function")]:
         if fixture in metafunc.fixturenames:
             first, last = marker.args if marker else (metafunc.module.SINCE_STAGE, 99)
-            judged = [
-                target
-                for target in targets(metafunc.config)
-                if first <= target.stage.number <= last
+            found = targets(metafunc.config)
+            newest = found[-1].stage
+            cases = [
+                pytest.param(target, id=stage.id, marks=marks_of(stage, first, newest))
+                for target in found
+                if first <= (stage := target.stage).number <= last
             ]
-            cases = [pytest.param(target, id=target.stage.id) for target in judged]
             # An empty list would be reported as a skipped test.
             cases = cases or [pytest.param(None, marks=pytest.mark.not_judged)]
             metafunc.parametrize(fixture, cases, indirect=True, scope=scope)
@@ -134,6 +146,7 @@ def classes(request, monkeypatch):
     """The classes of the stage under test, loaded afresh; the reactor stays clean."""
     monkeypatch.delenv("CHAT_PORT", raising=False)
     monkeypatch.delenv("CHAT_ORIGINS", raising=False)
+    monkeypatch.setenv("CHAT_KEY", KEY)
     with chat_classes(request.param.folder) as classes, clean_reactor():
         yield classes
 

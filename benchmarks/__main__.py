@@ -120,9 +120,9 @@ def measure(program: Program, server: Server, load: dict) -> dict:
         return generate(folder=str(server.folder))
     with (
         tempfile.TemporaryDirectory() as workspace,
-        running(server, Path(workspace)) as (port, pid),
+        running(server, Path(workspace)) as where,
     ):
-        return generate(port=port, pid=pid)
+        return generate(**where)
 
 
 def run(

@@ -35,6 +35,7 @@ def measure(
     in_flight: int = 10,
     seconds: float = 2.0,
     pid: int | None = None,
+    token: str = "",
 ) -> dict:
     """Let `clients` sockets join, and one of them speak for `seconds`.
 
@@ -43,7 +44,7 @@ def measure(
     generator used ("generator"), and the memory of process `pid` in MB when all had
     joined and nothing was said yet ("memory").
     """
-    sockets = [join(port) for _ in range(clients)]
+    sockets = [join(port, token) for _ in range(clients)]
     memory = psutil.Process(pid).memory_info().rss / 1e6 if pid else None
     heard, said, took = converse(sockets, in_flight, seconds)
     for connection in sockets:

@@ -16,8 +16,9 @@ from .wire import PATIENCE, connect, heading, main, problems, stopwatch, text
 class Client:
     """One connection that asks, and asks again over the same connection."""
 
-    def __init__(self, port: int, cursor: float = 0.0):
+    def __init__(self, port: int, token: str, cursor: float = 0.0):
         self.port, self.cursor = port, cursor
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.connection = connect(port)
         self.heard: list[bytes] = []
         self.came = b""
@@ -25,14 +26,16 @@ class Client:
     def poll(self) -> None:
         """Ask for what comes after the cursor."""
         line = f"GET /?lastupdate={self.cursor!r}"
-        self.connection.sendall(heading(self.port, line))
+        self.connection.sendall(heading(self.port, line, **self.headers))
 
     def post(self, message: bytes) -> None:
         """Say `message`."""
         body = b"new_message=" + message.replace(b" ", b"+")
-        kind = "application/x-www-form-urlencoded"
-        length = str(len(body))
-        head = heading(self.port, "POST /", Content_Type=kind, Content_Length=length)
+        headers = self.headers | {
+            "Content_Type": "application/x-www-form-urlencoded",
+            "Content_Length": str(len(body)),
+        }
+        head = heading(self.port, "POST /", **headers)
         self.connection.sendall(head + body)
 
     def receive(self) -> dict | None:
@@ -63,6 +66,7 @@ def measure(
     clients: int,
     seconds: float = 2.0,
     pid: int | None = None,
+    token: str = "",
 ) -> dict:
     """Let `clients` pollers wait, and say messages for `seconds`, but at least one.
 
@@ -71,12 +75,12 @@ def measure(
     until the last poller has it and has asked again ("last"), and for the first message
     the seconds until each poller has it, in rising order ("arrivals").
     """
-    poster = Client(port)
+    poster = Client(port, token)
     poster.post(text(0))
     start = poster.ask()["timestamp"]
     # A cursor below 0 is answered at once: that is a way to ask "are you there?"
     poster.cursor = -1.0
-    pollers = [Client(port, start) for _ in range(clients)]
+    pollers = [Client(port, token, start) for _ in range(clients)]
     lasts: list[float] = []
     arrivals: list[float] = []
     with selectors.DefaultSelector() as selector:
@@ -124,7 +128,9 @@ def all_hear(selector, clients: int) -> list[float]:
             reply = client.receive()
             if reply is not None:
                 moments.append(time.perf_counter())
-                client.heard.append(reply["data"].encode())
+                data = reply["data"]
+                texts = data if isinstance(data, list) else [data]
+                client.heard += [text.encode() for text in texts]
                 client.cursor = reply["timestamp"]
                 client.poll()
     return moments

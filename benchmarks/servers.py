@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tutorial.stages import copy_stage, load_stages
+from tutorial.stages import copy_stage, load_snapshots
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -51,7 +51,7 @@ class Server:
 
 
 def servers() -> list[Server]:
-    """Every stage that has a chat server, and every peer."""
+    """Every stage and exercise that has a chat server, and every peer."""
     # As the chapters start it, not as `python -m twisted`, which differs.
     twistd = Path(sys.executable).with_name(
         "twistd.exe" if os.name == "nt" else "twistd"
@@ -59,12 +59,14 @@ def servers() -> list[Server]:
     command = [str(twistd), "-n", "--pidfile=", "-y", "chatserver.py"]
     stages = [
         Server(
-            stage.id.partition("_")[0],
+            stage.id if stage.is_exercise else stage.id.partition("_")[0],
             stage.folder,
             command,
-            ["fanout"] if stage.number == 2 else ["fanout", "longpoll", "history"],
+            ["fanout"]
+            + ["longpoll"] * (stage.number > 2)
+            + ["history"] * (stage.number > 2 and not stage.is_exercise),
         )
-        for stage in load_stages()
+        for stage in load_snapshots()
         if (stage.folder / "chatserver.py").exists()
     ]
     folder = Path(__file__).parent / "peers"
@@ -75,9 +77,10 @@ def servers() -> list[Server]:
 
 
 @contextmanager
-def running(server: Server, workspace: Path) -> Iterator[tuple[int, int]]:
-    """Run a copy of `server` in `workspace`; gives its port and its process id.
+def running(server: Server, workspace: Path) -> Iterator[dict]:
+    """Run a copy of `server` in `workspace`; gives what a load generator has to know.
 
+    That is its "port", its process id ("pid") and, where it has rooms, a "token".
     Raises Failed, with all that the server wrote, if it does not start, or if what is
     done with it raises Failed.
     """
@@ -104,12 +107,24 @@ def running(server: Server, workspace: Path) -> Iterator[tuple[int, int]]:
         )
     try:
         wait_for(process, port)
-        yield port, process.pid
+        yield {"port": port, "pid": process.pid, "token": token(folder)}
     except Failed as failed:
         wrote = log.read_text("utf-8", "replace")
         raise Failed(f"{failed}\n{server.name} wrote:\n{wrote}") from failed
     finally:
         end(process)
+
+
+def token(folder: Path) -> str:
+    """What opens a room of the exercise in `folder`, and "" where there are none."""
+    if not (folder / "chat" / "tokens.py").exists():
+        return ""
+    code = "from chat.tokens import make_token; print(make_token(1), end='')"
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(
+        words, cwd=folder, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout
 
 
 def wait_for(process: subprocess.Popen, port: int) -> None:

@@ -41,13 +41,15 @@ def server_frame(payload: bytes) -> bytes:
 
 
 def client_frame(payload: bytes) -> bytes:
-    """A text frame of LENGTH bytes as a client sends it: final and masked."""
-    masked = int.from_bytes(payload, "big") ^ int.from_bytes(MASK, "big")
-    return bytes([0x81, 0x80 | LENGTH]) + MASK[:4] + masked.to_bytes(LENGTH, "big")
+    """A text frame as a client sends it: short, final and masked."""
+    length = len(payload)
+    mask = MASK[:length]
+    masked = int.from_bytes(payload, "big") ^ int.from_bytes(mask, "big")
+    return bytes([0x81, 0x80 | length]) + MASK[:4] + masked.to_bytes(length, "big")
 
 
-def join(port: int) -> socket.socket:
-    """Open a WebSocket, and return once the server has greeted.
+def join(port: int, token: str = "") -> socket.socket:
+    """Open a WebSocket, say the token if there is one, and return when greeted.
 
     No extension is offered, so no server compresses: like is compared with like.
     """
@@ -63,6 +65,10 @@ def join(port: int) -> socket.socket:
         )
     )
     came = b""
+    while token and not came.endswith(b"\r\n\r\n"):
+        came += connection.recv(1)
+    if token:
+        connection.sendall(client_frame(token.encode()))
     while not came.endswith(server_frame(GREETING)):
         data = connection.recv(4096)
         if not data:

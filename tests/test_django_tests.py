@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from tutorial.stages import load_stages
+from tutorial.stages import load_snapshots
 
 
-@pytest.mark.parametrize("stage", load_stages(), ids=lambda stage: stage.id)
+@pytest.mark.parametrize("stage", load_snapshots(), ids=lambda stage: stage.id)
 def test_the_stages_own_django_tests_pass(stage, tmp_path):
     folder = stage.copy_to(tmp_path / stage.id)
     result = subprocess.run(

@@ -12,10 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from tutorial.stages import ROOT, copy_stage, find_stage, load_stages
+from tutorial.stages import (
+    ROOT,
+    copy_stage,
+    find_stage,
+    load_exercises,
+    load_snapshots,
+    load_stages,
+)
 
 STAGES = load_stages()
-STEPS = [pytest.param(stage, id=stage.id) for stage in STAGES if stage.builds_on]
+SNAPSHOTS = load_snapshots()
+STEPS = [pytest.param(stage, id=stage.id) for stage in SNAPSHOTS if stage.builds_on]
 
 
 def files(folder: Path, copy: Path) -> dict[str, Path]:
@@ -31,11 +39,13 @@ def files(folder: Path, copy: Path) -> dict[str, Path]:
 def test_every_stage_folder_is_in_the_manifest():
     folders = sorted(path.name for path in ROOT.glob("stage*_*") if path.is_dir())
     assert folders == [stage.id for stage in STAGES]
+    folders = sorted(path.name for path in ROOT.glob("exercises/*") if path.is_dir())
+    assert folders == [exercise.id for exercise in load_exercises()]
 
 
 def test_each_stage_builds_on_the_one_before():
-    assert [stage.builds_on for stage in STAGES[1:]] == [
-        stage.id for stage in STAGES[:-1]
+    assert [stage.builds_on for stage in SNAPSHOTS[1:]] == [
+        stage.id for stage in SNAPSHOTS[:-1]
     ]
 
 
@@ -53,22 +63,25 @@ def test_a_stage_changes_exactly_what_the_manifest_says(stage, tmp_path):
     assert sorted(before.keys() - after.keys()) == sorted(stage.removes)
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.id)
+@pytest.mark.parametrize("stage", SNAPSHOTS, ids=lambda stage: stage.id)
 def test_what_is_left_wrong_is_shown_by_a_test(stage):
-    ids = {later.id for later in STAGES[stage.number :]}
+    ids = {later.id for later in SNAPSHOTS[stage.number :]}
     for wrong in stage.left_wrong:
         tests = [wrong["shown_by"]]
         if wrong.get("left_to") != "exercise":
             assert wrong["mended_in"] in ids, wrong["id"]
             tests.append(wrong["mended_by"])
+        elif "solved_in" in wrong:
+            assert wrong["solved_in"] in ids, wrong["id"]
+            tests.append(wrong["solved_by"])
         for test in tests:
             file, _, name = test.partition("::")
             assert f"def {name}(" in (ROOT / file).read_text("utf-8"), wrong["id"]
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.id)
+@pytest.mark.parametrize("stage", SNAPSHOTS, ids=lambda stage: stage.id)
 def test_a_stage_imports_nothing_from_outside_its_folder(stage):
-    outside = r"^\s*(from|import) (tutorial|tests|stage\d_\w+)\b"
+    outside = r"^\s*(from|import) (tutorial|tests|exercises|stage\d_\w+)\b"
     for path in stage.folder.rglob("*.py"):
         assert not re.search(outside, path.read_text("utf-8"), re.M), path
 
@@ -80,7 +93,7 @@ def groups() -> dict[str, list]:
 
 
 def test_what_a_stage_requires_is_what_make_run_installs():
-    newest = STAGES[-1].folder / "requirements.txt"
+    newest = SNAPSHOTS[-1].folder / "requirements.txt"
     required = set(newest.read_text("utf-8").replace('"', "'").split("\n")) - {""}
     assert required <= {entry for entry in groups()["run"] if isinstance(entry, str)}
 
@@ -98,8 +111,9 @@ def test_the_lock_file_pins_everything_and_names_no_address():
 
 def test_the_readme_lists_the_stages():
     readme = (ROOT / "README.md").read_text("utf-8")
-    for stage in STAGES:
-        row = f"| [`{stage.id}`]({stage.id}) | {stage.teaches} |"
+    for stage in SNAPSHOTS:
+        folder = stage.folder.relative_to(ROOT).as_posix()
+        row = f"| [`{stage.id}`]({folder}) | {stage.teaches} |"
         assert row in readme, f"README.md should have the row {row}"
 
 

@@ -67,7 +67,7 @@ def choose(name: str | None) -> tuple[Path, str]:
             raise click.ClickException(
                 f"{error} You can also give the path of a folder of your own."
             ) from error
-    return stage.folder, f"Stage {stage.number}, {stage.title}"
+    return stage.folder, stage.name
 
 
 def read_ports() -> Ports:
@@ -255,7 +255,7 @@ def check(
     console = Console(highlight=False, stderr=as_json)
     browser = None if no_browser else checks.find_browser()
     judge = Judge(chosen, path.expanduser(), browser=bool(browser), limits=limits())
-    title = f"Stage {chosen.number}, {chosen.title}: {judge.verdict.folder}"
+    title = f"{chosen.name}: {judge.verdict.folder}"
     console.print(Text(title), soft_wrap=True)
     if not browser:
         why = "as you wish" if no_browser else "as there is no Chromium here"
@@ -501,7 +501,7 @@ def rewrite(pages: tuple[str, ...]):
 def measure():
     """Measure the figures that pages quote, and keep them in docs/measured.json.
 
-    Takes some two minutes. Leave the machine alone meanwhile.
+    Takes some four minutes. Leave the machine alone meanwhile.
     """
     from tutorial.site.measure import keep, take
 

@@ -69,6 +69,8 @@ def chapter(result: TaskResult) -> str:
         return "Besides"
     stage = find_stage(result.task.stage)
     where = ", in a browser" if result.task.in_browser else ""
+    if stage.is_exercise:
+        return f"{stage.name}{where}"
     return f"Chapter {stage.number}, {stage.title}{where}"
 
 

@@ -1,4 +1,4 @@
-"""The stages, as stages.toml lists them."""
+"""The stages and the solved exercises, as stages.toml lists them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ LEFT_BEHIND = shutil.ignore_patterns(*TRACES, ".*")
 
 @dataclass(frozen=True)
 class Stage:
-    """One entry of stages.toml. `number` counts from 1, in the order of the file.
+    """One entry of stages.toml: a stage or an exercise, each a complete project.
 
-    `chapter` is the page that builds it, in docs/.
+    `number` counts from 1, through the stages and on through the exercises. `chapter`
+    is the page that builds it, in docs/.
     """
 
+    kind: str
     number: int
     id: str
     chapter: str
@@ -36,7 +38,28 @@ class Stage:
     @property
     def folder(self) -> Path:
         """The stage's folder in this clone."""
-        return ROOT / self.id
+        return ROOT / "exercises" / self.id if self.is_exercise else ROOT / self.id
+
+    @property
+    def is_exercise(self) -> bool:
+        """Is it one of the exercises, and no stage?"""
+        return self.kind == "exercise"
+
+    @property
+    def short(self) -> str:
+        """How a sentence calls it: "stage 2" or "exercise 1"."""
+        number = self.id.partition("_")[0] if self.is_exercise else self.number
+        return f"{self.kind} {number}"
+
+    @property
+    def name(self) -> str:
+        """How a heading calls it: "Stage 2, WebSocket" or "Exercise 1, Rooms"."""
+        return f"{self.short.capitalize()}, {self.title}"
+
+    @property
+    def mark(self) -> str:
+        """How an address calls it: "2", or "e1" for an exercise."""
+        return self.short.removeprefix("stage ").replace("exercise ", "e")
 
     def copy_to(self, target: Path) -> Path:
         """Copy the stage's files, without databases and caches, and return `target`."""
@@ -62,10 +85,24 @@ def stage_files(folder: Path) -> list[Path]:
 
 
 def load_stages() -> list[Stage]:
-    """Every stage of stages.toml, in order."""
-    entries = tomllib.loads((ROOT / "stages.toml").read_text("utf-8"))["stage"]
+    """Every stage of stages.toml, in order, without the exercises."""
+    return [stage for stage in load_snapshots() if not stage.is_exercise]
+
+
+def load_exercises() -> list[Stage]:
+    """Every exercise of stages.toml, in order."""
+    return [stage for stage in load_snapshots() if stage.is_exercise]
+
+
+def load_snapshots() -> list[Stage]:
+    """Every stage and then every exercise of stages.toml."""
+    manifest = tomllib.loads((ROOT / "stages.toml").read_text("utf-8"))
+    entries = [
+        (kind, entry) for kind in ("stage", "exercise") for entry in manifest[kind]
+    ]
     return [
         Stage(
+            kind,
             number,
             entry["id"],
             entry["chapter"],
@@ -77,18 +114,20 @@ def load_stages() -> list[Stage]:
             tuple(entry["removes"]),
             tuple(entry.get("left_wrong", [])),
         )
-        for number, entry in enumerate(entries, start=1)
+        for number, (kind, entry) in enumerate(entries, start=1)
     ]
 
 
 def find_stage(name: str) -> Stage:
     """The stage called `name`: its number ("2") or its id ("stage2_websocket").
 
-    Raises LookupError, with the known names, when there is none.
+    An exercise has an id ("1_rooms") and a folder ("exercises/1_rooms"). Raises
+    LookupError, with the known names, when there is none.
     """
-    stages = load_stages()
-    for stage in stages:
-        if name in (str(stage.number), stage.id):
+    for stage in load_snapshots():
+        number = "" if stage.is_exercise else str(stage.number)
+        if name in (number, stage.id, stage.folder.relative_to(ROOT).as_posix()):
             return stage
-    known = ", ".join(f"{stage.number} ({stage.id})" for stage in stages)
-    raise LookupError(f"There is no stage {name!r}. There is {known}.")
+    known = [f"{stage.number} ({stage.id})" for stage in load_stages()]
+    known += [stage.id for stage in load_exercises()]
+    raise LookupError(f"There is no stage {name!r}. There is {', '.join(known)}.")

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 
-from tutorial.stages import ROOT, Stage, load_stages
+from tutorial.stages import ROOT, Stage, load_snapshots
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Task:
     tests: frozenset[str]  # as test_name() gives them
     hints: tuple[str, ...] = ()
     in_browser: bool = False
+    first: bool = False  # do tests of earlier chapters need it?
 
 
 # Of a test that no task claims.
@@ -44,6 +45,7 @@ def load_tasks() -> tuple[Task, ...]:
             frozenset(f"{entry['file']}::{test}" for test in entry["tests"]),
             tuple(entry["hints"]),
             entry["file"].startswith("browser/"),
+            entry.get("first", False),
         )
         for entry in entries
     )
@@ -52,11 +54,11 @@ def load_tasks() -> tuple[Task, ...]:
 def tasks_of(stage: Stage) -> list[Task]:
     """The tasks that `stage` has to fulfil: its own, and before them all earlier ones.
 
-    Those in a browser come last.
+    First comes what the tests of the others need, and last what a browser shows.
     """
-    number = {one.id: one.number for one in load_stages()}
+    number = {one.id: one.number for one in load_snapshots()}
     found = [task for task in load_tasks() if number[task.stage] <= stage.number]
-    return sorted(found, key=lambda task: task.in_browser)
+    return sorted(found, key=lambda task: (task.in_browser, not task.first))
 
 
 @cache

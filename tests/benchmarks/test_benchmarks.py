@@ -52,15 +52,16 @@ def with_mark(mark: str) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.parametrize("name", ["stage5", "1_rooms", "2_no_delays"])
 @pytest.mark.parametrize("what", ["fanout", "memory", "longpoll", "parked"])
-def test_five_clients_of_stage_5(what, tmp_path):
-    options = ["--clients", "5", "--seconds", "0.1", "--only", "stage5"]
+def test_five_clients(what, name, tmp_path):
+    options = ["--clients", "5", "--seconds", "0.1", "--only", name]
     report = benchmark(tmp_path, what, *options)[what]
-    assert list(report["servers"]) == ["stage5"]
-    stage5 = report["servers"]["stage5"]
-    assert stage5["problems"] == []
-    assert all(value > 0 for value in stage5["median"].values())
-    assert stage5["ratio"] is None, "there is nothing to compare it with"
+    assert list(report["servers"]) == [name]
+    row = report["servers"][name]
+    assert row["problems"] == []
+    assert all(value > 0 for value in row["median"].values())
+    assert row["ratio"] is None, "there is nothing to compare it with"
 
 
 def test_a_short_history(tmp_path):

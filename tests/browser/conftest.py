@@ -66,21 +66,21 @@ class Window:
         """Take what Chromium itself says of a failed request off the errors."""
         self.errors = [error for error in self.errors if words not in error]
 
-    def open(self, rooms: str = "/chats/") -> Window:
-        """Show the first room of the list; `rooms` is what its path begins with."""
+    def open(self, rooms: str = "/chats/", number: int = 0) -> Window:
+        """Show a room of the list, the first; `rooms` is what its path begins with."""
         # Not in the browser: each page costs it a tenth of a second.
         soup = BeautifulSoup(self.chat.get("/chats/").text, "html.parser")
         links = [urljoin("/chats/", link["href"]) for link in soup("a", href=True)]
         paths = [path for path in links if re.fullmatch(rf"{rooms}\d+/", path)]
         assert paths, f"/chats/ should link to a room below {rooms}. It links {links}."
-        self.room = paths[0]
+        self.room = paths[number]
         self.chat.note(f"A window opens {self.room}")
         self.page.goto(self.chat.origin + self.room)
         return self
 
-    def join(self, rooms: str = "/chats/") -> Window:
-        """Show the first room, and wait until it is connected."""
-        self.open(rooms)
+    def join(self, rooms: str = "/chats/", number: int = 0) -> Window:
+        """Show a room, the first, and wait until it is connected."""
+        self.open(rooms, number)
         expect(self.log, "the greeting of the server").to_contain_text(GREETING)
         self.joined = self.status.inner_text()  # in whatever words
         return self

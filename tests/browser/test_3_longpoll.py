@@ -110,7 +110,8 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(window, greets):
     def refuse(route):
         asked.append(route.request.url)
         allowed = {"Access-Control-Allow-Origin": "*"}
-        greeting = {"status": 1, "timestamp": 0.0, "data": "connected..."}
+        data = paul.chat.data("connected...")
+        greeting = {"status": 1, "timestamp": 0.0, "data": data}
         if greets and "lastupdate=-1" in asked[-1]:
             route.fulfill(json=greeting, headers=allowed)
         else:
@@ -130,6 +131,7 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(window, greets):
     paul.forgive("Failed to load resource")
 
 
+@pytest.mark.stages(3, 6)
 def test_a_quiet_room_is_no_error_and_a_server_that_hangs_is_one(tab):
     paul = tab()
     # Half a second stands for the seconds that the page waits for an answer.

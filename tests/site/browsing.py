@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from tutorial.site.pages import all_pages
-from tutorial.stages import load_stages
+from tutorial.stages import load_snapshots
 
 # What a page may not have, by the rules that axe calls WCAG A and AA.
 RULES = {
@@ -83,6 +83,6 @@ def violations(page: Page, within: str = "html") -> list[str]:
 def paths() -> list[str]:
     """The address of every page, written or generated, relative to the site."""
     written = [page.path for page in all_pages()]
-    stages = pairwise(stage.number for stage in load_stages())
+    stages = pairwise(stage.mark for stage in load_snapshots())
     made = ["switcher.md", *(f"diff/{old}-{new}.md" for old, new in stages)]
     return [f"{path.removesuffix('.md')}.html" for path in sorted(written + made)]

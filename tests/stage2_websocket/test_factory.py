@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.support.scenarios import share_clients
@@ -10,7 +12,8 @@ SINCE_STAGE = 2
 
 
 def test_every_protocol_refers_to_the_one_factory(factory):
-    ann, bob = factory.buildProtocol(None), factory.buildProtocol(None)
+    request = SimpleNamespace(transport=None)
+    ann, bob = factory.buildProtocol(request), factory.buildProtocol(request)
     assert ann is not bob
     assert ann.factory is bob.factory is factory
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import pytest_twisted
 from twisted.internet import defer, endpoints, reactor
@@ -11,7 +13,7 @@ from twisted.web.server import Site
 from twisted.web.websocket import ConnectionRejected, WebSocketClientEndpoint
 
 from tests.support.reactor import log_events, until
-from tests.support.requests import ORIGIN
+from tests.support.requests import ORIGIN, token
 
 SINCE_STAGE = 2
 
@@ -48,7 +50,7 @@ class Client:
 
 @pytest_twisted.async_yield_fixture
 async def server(classes):
-    """The chat on a free port: its factory, with `url` and the allowed `origins`."""
+    """The chat on a free port, with its `url` and the allowed `origins`."""
     origins = [ORIGIN]
     chat = classes.build(origins)
     root = Resource()
@@ -56,9 +58,8 @@ async def server(classes):
     endpoint = endpoints.serverFromString(reactor, "tcp:0:interface=127.0.0.1")
     site = WrappingFactory(Site(root))  # it knows its open connections
     port = await endpoint.listen(site)
-    chat.factory.url = f"ws://127.0.0.1:{port.getHost().port}/ws"
-    chat.factory.origins = origins
-    yield chat.factory
+    url = f"ws://127.0.0.1:{port.getHost().port}/ws"
+    yield SimpleNamespace(chat=chat, url=url, origins=origins)
     await port.stopListening()
     for connection in list(site.protocols):
         connection.abortConnection()
@@ -68,6 +69,8 @@ async def server(classes):
 async def join(server) -> Client:
     client = Client()
     await WebSocketClientEndpoint.new(reactor, server.url).connect(client)
+    if hasattr(server.chat.factory, "rooms"):
+        client.transport.sendTextMessage(token())
     assert await client.next() == "connected ...."
     return client
 
@@ -80,7 +83,7 @@ async def test_two_clients_talk(server):
     ann.transport.sendTextMessage("hello")
     assert await ann.next() == await bob.next() == "hello"
     await ann.leave()
-    await until(lambda: len(server.clients) == 1, "Ann is off the list")
+    await until(lambda: len(server.chat.clients) == 1, "Ann is off the list")
     bob.transport.sendTextMessage("still here")
     assert await bob.next() == "still here"
     await bob.leave()
@@ -91,7 +94,7 @@ async def test_without_an_origin_nobody_gets_in(server):
     with log_events() as events, pytest.raises(ConnectionRejected) as refused:
         await join(server)
     assert refused.value.response.code == 403
-    assert server.clients == []
+    assert server.chat.clients == []
     said = [event["why"] for event in events if "why" in event]
     assert said == ["origin None may not speak here"]
 

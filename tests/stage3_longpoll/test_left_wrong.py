@@ -38,12 +38,12 @@ def test_one_post_wakes_four_of_eight(whole):
     assert woken_by_one_post(whole, parked=8) == 4
 
 
-@pytest.mark.stages(3, 5)
+@pytest.mark.stages(3, 6)
 def test_a_socket_reaches_parked_requests_at_the_next_sweep(whole):
     assert woken_by_a_socket(whole) == (False, True)
 
 
-@pytest.mark.stages(3, 5)
+@pytest.mark.stages(3, 6)
 def test_an_answer_holds_one_message(whole):
     assert messages_in_one_answer(whole, stored=3) == 1
 
@@ -53,12 +53,12 @@ def test_a_poll_looks_at_the_whole_history(whole):
     assert looks_of_one_poll(whole, history=500) == 500
 
 
-@pytest.mark.stages(3, 5)
+@pytest.mark.stages(3, 6)
 def test_a_cursor_from_the_future_hears_nothing(whole):
     assert not hears_after_a_future_cursor(whole)
 
 
-@pytest.mark.stages(3, 5)
+@pytest.mark.stages(3, 6)
 def test_memory_only_grows(whole):
     assert kept_in_memory(whole, posted=500) == 500
 

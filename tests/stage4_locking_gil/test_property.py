@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.support.polling import texts
 from tests.support.reactor import log_events
 from tests.support.requests import FakeRequest, get, post
 from tests.support.transport import join, sent
@@ -38,7 +39,7 @@ class Poller:
         if (reply := self.parked.reply) is not None:
             self.parked = None
             self.lastupdate = reply["timestamp"]
-            self.heard.append(reply["data"])
+            self.heard += texts(reply)
 
 
 def chat_machine(classes):
@@ -80,7 +81,7 @@ def chat_machine(classes):
 
         @rule(socket=sockets)
         def socket_begins_to_close(self, socket):
-            socket.transport.closing = True
+            socket.transport.begin_to_close()
 
         @rule(socket=consumes(sockets))
         def socket_leaves(self, socket):
@@ -109,7 +110,7 @@ def chat_machine(classes):
 
         @rule()
         def sweep(self):
-            self.chat.http_chat.processDelayedRequests()
+            self.chat.sweep()
 
         def teardown(self):
             for poller in self.everybody:

@@ -7,13 +7,15 @@ import json
 import re
 import time
 from collections import deque
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from urllib.parse import quote
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.clients import GREETING
-from tests.support.polling import newcomer
+from tests.support.polling import newcomer, texts
 
 SINCE_STAGE = 5
 
@@ -39,6 +41,7 @@ class Connection:
         """Send one request; `body` is a form."""
         self.writer.write(
             f"{method} {path} HTTP/1.1\r\nHost: chat\r\nContent-Length: {len(body)}\r\n"
+            f"Authorization: Bearer {self.chat.token()}\r\n"
             f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}".encode()
         )
 
@@ -61,33 +64,38 @@ class Connection:
 
 async def poll_until_last(chat, lastupdate: float) -> list[str]:
     """Poll until LAST comes; returns the texts before it."""
-    texts = []
+    heard = []
     async with Connection(chat) as connection:
         while True:
             connection.send("GET", f"/?lastupdate={lastupdate!r}")
             reply = await connection.reply()
-            if reply["data"] == LAST:
-                return texts
-            texts.append(reply["data"])
+            heard += texts(reply)
+            if heard[-1] == LAST:
+                return heard[:-1]
             lastupdate = reply["timestamp"]
 
 
-def socket_to(chat) -> connect:
-    """A WebSocket to the chat server, to be opened by `async with`."""
-    return connect(
+@asynccontextmanager
+async def socket_to(chat, room=None) -> AsyncIterator[ClientConnection]:
+    """A WebSocket to the chat server, that has joined and heard the greeting."""
+    opening = connect(
         chat.ws_url, origin=chat.origin, proxy=None, compression=None, max_queue=None
     )
+    async with opening as socket:
+        if token := chat.token(room):
+            await socket.send(token)
+        assert await socket.recv() == GREETING
+        yield socket
 
 
 async def listen_until_last(chat, joined: asyncio.Semaphore) -> list[str]:
     """Listen on a socket until LAST comes; returns the texts before it."""
-    texts = []
+    heard = []
     async with socket_to(chat) as socket:
-        assert await socket.recv() == GREETING
         joined.release()
         while (text := await socket.recv()) != LAST:
-            texts.append(text)
-    return texts
+            heard.append(text)
+    return heard
 
 
 async def crowd(chat, since: float, each: int, said: int) -> list[list[str]]:
@@ -105,13 +113,7 @@ async def crowd(chat, since: float, each: int, said: int) -> list[list[str]]:
                 await connection.reply()
 
     async def say_half() -> None:
-        async with connect(
-            chat.ws_url,
-            origin=chat.origin,
-            proxy=None,
-            compression=None,
-            max_queue=None,
-        ) as socket:
+        async with socket_to(chat) as socket:
             for number in range(1, said, 2):
                 await socket.send(f"message {number}")
                 while await socket.recv() != f"message {number}":
@@ -148,11 +150,11 @@ def test_a_hundred_sockets_and_a_hundred_pollers_hear_one_conversation(chat):
     said = 1000
     heard = run(crowd(chat, newcomer(chat, "Paul").lastupdate, each=100, said=said))
     assert sorted(heard[0]) == sorted(f"message {number}" for number in range(said))
-    for number, texts in enumerate(heard):
+    for number, own in enumerate(heard):
         kind = "socket" if number < 100 else "poller"
-        assert texts == heard[0], (
+        assert own == heard[0], (
             f"Every client should hear the same {said} messages, once, in one order. A "
-            f"{kind} heard {len(texts)}, {len({*texts})} of them different."
+            f"{kind} heard {len(own)}, {len({*own})} of them different."
         )
 
 
@@ -173,7 +175,7 @@ async def answer_all(chat, since: float, parked: int) -> float:
         seconds = time.perf_counter() - started
     for connection in connections:
         connection.writer.close()
-    assert {reply["data"] for reply in replies} == {"news"}
+    assert [texts(reply) for reply in replies] == [["news"]] * parked
     return seconds
 
 

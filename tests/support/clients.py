@@ -6,7 +6,7 @@ import base64
 import os
 import socket
 import struct
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import Frame, Opcode
@@ -27,15 +27,20 @@ def short(text: str | bytes, most: int = 60) -> str:
 
 
 class Client:
-    """A browser's end of a WebSocket, driven by a test."""
+    """A browser's end of a WebSocket, driven by a test.
 
-    def __init__(self, chat, name: str):
-        self.chat, self.name = chat, name
+    Where there are rooms, it says its token first: that of `room`, a path, or of the
+    first room.
+    """
+
+    def __init__(self, chat, name: str, room: str | None = None):
+        self.chat, self.name, self.room = chat, name, room
 
     def __enter__(self) -> Client:
         __tracebackhide__ = True
         url, origin = self.chat.ws_url, self.chat.origin
         self.chat.note(f"{self.name} opens {url} from a page of {origin}")
+        token = self.chat.token(self.room)
         with ExitStack() as stack:
             try:
                 opening = connect(
@@ -52,6 +57,8 @@ class Client:
                     f"{self.name} should be let in at {url} (status 101), from a page "
                     f"of {origin}. Instead: {error}."
                 ) from None
+            if token is not None:
+                self.say(token)
             self.hears(GREETING, because="a new client is told so on joining")
             self.stack = stack.pop_all()
         return self
@@ -62,7 +69,8 @@ class Client:
     def say(self, message: str | bytes) -> None:
         """Send one message: text as text, bytes as binary."""
         self.chat.note(f"{self.name} says {short(message)}")
-        self.socket.send(message)
+        with suppress(ConnectionClosed):  # What is not heard then, says it better.
+            self.socket.send(message)
 
     def hears(self, *expected: str, because: str) -> None:
         """Receive as many messages as `expected` and compare them.
@@ -110,10 +118,13 @@ class Client:
 
 
 class RawClient:
-    """A WebSocket on a bare socket, for what a proper library does not do."""
+    """A WebSocket on a bare socket, for what a proper library does not do.
 
-    def __init__(self, chat, receive_buffer: int | None = None):
-        self.chat = chat
+    In a `with` block it is let in and greeted; before, it is silent.
+    """
+
+    def __init__(self, chat, receive_buffer: int | None = None, room=None):
+        self.chat, self.token = chat, chat.token(room)
         chat.note("A client opens a WebSocket by hand")
         self.socket = socket.socket()
         self.socket.settimeout(SECONDS)
@@ -124,6 +135,9 @@ class RawClient:
 
     def __enter__(self) -> RawClient:
         __tracebackhide__ = True
+        if self.token is not None:
+            self.read_until(b"\r\n\r\n", "answer a handshake")
+            self.send_frames((Opcode.TEXT, self.token.encode()))
         # The greeting is the last thing that comes by itself.
         self.read_until(GREETING.encode(), "greet a new client")
         return self
@@ -131,8 +145,8 @@ class RawClient:
     def __exit__(self, *exc) -> None:
         self.socket.close()
 
-    def read_until(self, mark: bytes, what: str) -> None:
-        """Read until `mark` has come.
+    def read_until(self, mark: bytes, what: str) -> bytes:
+        """Read until `mark` has come; returns what came with it, behind it.
 
         Raises AssertionError, saying that the server should do `what`, if it closes
         first or is silent for SECONDS.
@@ -148,6 +162,7 @@ class RawClient:
                 self.socket.close()
                 raise AssertionError(f"The server should {what}. It sent {came!r}.")
             came = came[-1000:] + data
+        return came.partition(mark)[2]
 
     def send_frames(self, *frames: tuple[Opcode, bytes]) -> None:
         """Send final, masked frames, given as (opcode, payload), in one piece."""

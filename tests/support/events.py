@@ -68,6 +68,10 @@ class Reporter:
             judged = not item.get_closest_marker("not_judged")
             self.left_out += bool(judged and item.get_closest_marker("thorough"))
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items):
+        items.sort(key=lambda item: not task_of(item.nodeid).first)
+
     def pytest_collection_finish(self, session):
         tests = [item.nodeid for item in session.items]
         tell("collected", tests=tests, left_out=self.left_out)

@@ -33,15 +33,30 @@ class Answer:
 
 
 class Request:
-    """One request to the chat server, that may have to wait for its answer."""
+    """One request to the chat server, that may have to wait for its answer.
 
-    def __init__(self, chat, method: str, path: str, body=None, headers=None):
+    Where there are rooms, it shows `token`, or else that of `room`, a path, or of the
+    first room. With an empty `token` it shows none.
+    """
+
+    def __init__(
+        self,
+        chat,
+        method: str,
+        path: str,
+        body=None,
+        headers=None,
+        token=None,
+        room=None,
+    ):
         self.chat, self.what = chat, f"{method} {short(path)}"
         chat.note(f"{self.what} {short(body)}" if body else self.what)
         self.connection = http.client.HTTPConnection(
             "127.0.0.1", chat.chat_port, timeout=SECONDS
         )
         headers = {"Origin": chat.origin} if headers is None else headers
+        if token := chat.token(room) if token is None else token:
+            headers = {"Authorization": f"Bearer {token}", **headers}
         self.connection.request(method, path, body, headers)
 
     def is_answered(self) -> bool:
@@ -97,6 +112,12 @@ def post(chat, text: str | bytes, **options) -> Answer:
     return Request(chat, "POST", "/", f"new_message={quote(text)}", **options).answer()
 
 
+def texts(reply: dict) -> list[str]:
+    """What an answer brings: one text, or from `2_no_delays` on a batch of them."""
+    data = reply["data"]
+    return data if isinstance(data, list) else [data]
+
+
 def settle(chat) -> None:
     """Return when the server has seen all that was sent before.
 
@@ -110,16 +131,19 @@ def settle(chat) -> None:
 class Poller:
     """A long-poll client: asks, moves its cursor, asks again."""
 
-    def __init__(self, chat, name: str, lastupdate: float = 0.0):
+    def __init__(self, chat, name: str, lastupdate: float = 0.0, room=None):
         self.chat, self.name, self.lastupdate = chat, name, lastupdate
+        self.room, self.batch = room, []
 
     def next(self) -> str:
-        """Ask once, and return the text that comes."""
+        """Return the next text, and ask for it if it did not come with one before."""
         __tracebackhide__ = True
-        answer = ask(self.chat, self.lastupdate).answer()
-        assert answer.status == 200, f"{self.name} asked and got {answer}."
-        self.lastupdate = answer.reply["timestamp"]
-        return answer.reply["data"]
+        while not self.batch:
+            answer = ask(self.chat, self.lastupdate, room=self.room).answer()
+            assert answer.status == 200, f"{self.name} asked and got {answer}."
+            self.lastupdate = answer.reply["timestamp"]
+            self.batch = texts(answer.reply)
+        return self.batch.pop(0)
 
     def hears(self, *expected: str, because: str) -> None:
         """Ask as often as there is text in `expected`, and compare.
@@ -151,19 +175,19 @@ class Poller:
         return texts
 
 
-def newcomer(chat, name: str) -> Poller:
+def newcomer(chat, name: str, room: str | None = None) -> Poller:
     """A poller whose cursor stands behind all that was said so far.
 
     Raises AssertionError if a POST is not answered with its message's timestamp.
     """
     __tracebackhide__ = True
-    reply = post(chat, f"{name} is new here").reply
+    reply = post(chat, f"{name} is new here", room=room).reply
     timestamp = reply.get("timestamp")
     assert isinstance(timestamp, int | float) and not isinstance(timestamp, bool), (
         "A POST should be answered with the timestamp of its message, a number. The "
         f"answer was {reply}."
     )
-    return Poller(chat, name, reply["timestamp"])
+    return Poller(chat, name, reply["timestamp"], room)
 
 
 LAST = "the last message"
@@ -178,6 +202,7 @@ def heard_under_clock(chat, *posts: tuple[float, str], ask_first: bool) -> list[
     """
     chat.restart()
     poller, texts = Poller(chat, "Paula"), []
+    chat.token()  # It is as old as the clock says.
     try:
         for reading, text in posts:
             chat.clock.set(reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.polling import texts
 from tests.support.requests import get, post
 from tests.support.transport import join
 
@@ -19,7 +20,7 @@ def woken_by_a_socket(whole) -> tuple[bool, bool]:
     parked = get(whole.http_chat, post(whole.http_chat, "mark").reply["timestamp"])
     join(whole.factory).textMessageReceived("news")
     at_once = parked.reply is not None
-    whole.http_chat.processDelayedRequests()
+    whole.sweep()
     return at_once, parked.reply is not None
 
 
@@ -27,20 +28,20 @@ def messages_in_one_answer(whole, stored: int) -> int:
     """Post so many messages, ask once, and return how many come."""
     for number in range(stored):
         post(whole.http_chat, f"message {number}")
-    return get(whole.http_chat).reply["data"].count("message")
+    return len(texts(get(whole.http_chat).reply))
 
 
 def kept_in_memory(whole, posted: int) -> int:
     """Post so many messages that nobody will ask for, and count what is kept."""
     for number in range(posted):
         post(whole.http_chat, f"message {number}")
-    return len(whole.factory.messages)
+    return len(whole.messages)
 
 
 def share_clients(classes) -> bool:
     """Do two chats in one process, which know nothing of each other, share clients?"""
-    first, second = classes.build([]).factory, classes.build([]).factory
-    ann = join(first)
+    first, second = classes.build([]), classes.build([])
+    ann = join(first.factory)
     return ann in second.clients
 
 
@@ -71,7 +72,7 @@ def looks_of_one_poll(whole, history: int) -> int:
     """How many messages the server looks at for a poll that waits for the next one."""
     for number in range(history):
         newest = post(whole.http_chat, f"message {number}").reply["timestamp"]
-    kept = whole.factory.messages
+    kept = whole.messages
     if isinstance(kept, dict):
         watched = whole.http_chat.messages = _WatchedDict(kept)
     else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,13 +16,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urljoin
 
 import psutil
+from bs4 import BeautifulSoup
 
 from tutorial.mistakes import shorten
 from tutorial.processes import below, free_ports, how, is_gone, kill_all
 from tutorial.stages import Stage, copy_stage
 
+# From these snapshots on, by number, the wire format is another: a client says first
+# which room it is for, and an answer to a poll brings all that is new.
+ROOMS, BATCHES = 6, 7
 START_SECONDS = 20.0  # that a server has until it listens
 STOP_SECONDS = 5.0  # that it has to end by itself
 MANAGE_SECONDS = 60.0  # that manage.py has for a command
@@ -283,6 +290,8 @@ class Chat:
             "PYTHONUNBUFFERED": "1",
         }
         self.env.pop("DJANGO_SETTINGS_MODULE", None)
+        self.env.pop("CHAT_KEY", None)
+        self._tokens: dict[str, str] = {}
         self._manage = Server(
             "manage.py", [], self.folder, self.env, workspace / "manage.log"
         )
@@ -324,6 +333,42 @@ class Chat:
             raise NotStarted(says, self._manage) from None
         self._django.start(self.django_port)
         return self._django
+
+    def rooms(self) -> list[str]:
+        """The paths of all rooms, as the list on the front page has them.
+
+        Raises AssertionError if there are none.
+        """
+        __tracebackhide__ = True
+        page = BeautifulSoup(self.get("/chats/").text, "html.parser")
+        links = [urljoin("/chats/", link["href"]) for link in page("a", href=True)]
+        paths = [path for path in links if re.fullmatch(r"/chats/\d+/", path)]
+        assert paths, f"/chats/ should link to a room. It links {links}."
+        return paths
+
+    def token(self, room: str | None = None) -> str | None:
+        """What the page of a room gives its client to say first, None before rooms.
+
+        `room` is a path; without it, it is the first room. Raises AssertionError if
+        the page has no token.
+        """
+        __tracebackhide__ = True
+        if self.target.stage.number < ROOMS:
+            return None
+        if room not in self._tokens:
+            path = room or self.rooms()[0]
+            page = BeautifulSoup(self.get(path).text, "html.parser")
+            script = page.find("script", id="chat-token")
+            assert script is not None, (
+                f"{path} should carry the token that opens its room, in a json_script "
+                'with the id "chat-token". It has none.'
+            )
+            self._tokens[room] = json.loads(script.string)
+        return self._tokens[room]
+
+    def data(self, text: str) -> str | list[str]:
+        """What an answer that brings `text` has in its "data"."""
+        return [text] if self.target.stage.number >= BATCHES else text
 
     @property
     def origin(self) -> str:

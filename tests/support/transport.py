@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+from twisted.internet.task import Clock
+from wsproto import Connection, ConnectionType
+from wsproto.events import TextMessage
 from wsproto.utilities import LocalProtocolError
+
+from tests.support.requests import token
 
 
 class Transport:
@@ -13,6 +20,11 @@ class Transport:
         self.closed: int | None = None
         self.has_producer = True
         self.closing = False
+        self.tcp = Tcp(self.sent)
+
+    def begin_to_close(self) -> None:
+        """Let the client say that it goes: nothing more may be sent to it."""
+        self.closing = self.tcp.disconnecting = True
 
     def sendTextMessage(self, text: str) -> None:
         if self.closing:
@@ -23,16 +35,95 @@ class Transport:
         if self.closing:
             raise LocalProtocolError("closing")
         self.closed = code
+        self.tcp.disconnecting = True
+
+    def attachProducer(self, producer) -> None:
+        self.has_producer = producer
 
     def detachProducer(self) -> None:
         self.has_producer = False
 
 
-def join(factory):
-    """Let a client join; returns its protocol."""
-    client = factory.buildProtocol(None)
-    client.negotiationStarted(Transport())
+class Tcp:
+    """What carries a WebSocket: takes the bytes of whole frames, some or all.
+
+    The texts in them are appended to `sent`. `takes` is how many bytes the kernel takes
+    at a time; `written` keeps what had to wait for the reactor, `calls` counts.
+    """
+
+    def __init__(self, sent: list[str]):
+        self.sent = sent
+        self.disconnecting = self.aborted = False
+        self.takes: int | Exception = 1 << 20
+        self.written = b""
+        self.calls = 0
+        self._browser, self._begun = Connection(ConnectionType.CLIENT), ""
+
+    def write(self, data: bytes) -> None:
+        assert not self.disconnecting, "nothing may follow a close frame"
+        self.calls += bool(data)
+        self.written += data
+        self._receive(data)
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        assert not self.disconnecting, "nothing may follow a close frame"
+        self.calls += 1
+        if isinstance(self.takes, int):
+            self._receive(data[: self.takes])
+            return min(len(data), self.takes)
+        return self.takes
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+    def _receive(self, data: bytes) -> None:
+        self._browser.receive_data(data)
+        for event in self._browser.events():
+            assert isinstance(event, TextMessage), event
+            self._begun += event.data
+            if event.message_finished:
+                self.sent.append(self._begun)
+                self._begun = ""
+
+
+class Reactor(Clock):
+    """A clock, and the transports in which something waits to be sent: `writers`.
+
+    While it is `eager`, what is due at once is not left to the next turn.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.writers: list[Tcp] = []
+        self.eager = True
+
+    def callLater(self, delay, function, *args, **kwargs):
+        if delay == 0 and self.eager:
+            return function(*args, **kwargs)
+        return super().callLater(delay, function, *args, **kwargs)
+
+    def turn(self) -> None:
+        """Do what is due now."""
+        self.advance(0)
+
+    def getWriters(self) -> list[Tcp]:
+        return self.writers
+
+
+def connect(factory):
+    """Let a client connect, and say nothing yet; returns its protocol."""
+    transport = Transport()
+    client = factory.buildProtocol(SimpleNamespace(transport=transport.tcp))
+    client.negotiationStarted(transport)
     client.negotiationFinished()
+    return client
+
+
+def join(factory, room: int = 1):
+    """Let a client join; returns its protocol."""
+    client = connect(factory)
+    if hasattr(factory, "rooms"):
+        client.textMessageReceived(token(room))
     return client
 
 

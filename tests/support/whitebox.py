@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+
+from tests.support.transport import Reactor
 
 
 @contextmanager
@@ -41,8 +45,7 @@ def stage_modules(folder: Path, *names: str) -> Iterator[list[ModuleType]]:
 def chat_classes(folder: Path) -> Iterator[SimpleNamespace]:
     """The classes of a stage from 2 on, wherever in `folder` they are.
 
-    `build(origins)` wires them as the stage's chatserver.py does. It returns the
-    `factory`, the `web_socket` resource and, from stage 3 on, the `http_chat`.
+    `build(origins)` wires them as the stage's chatserver.py does, to a `Whole`.
     `set_clock(function)` gives them another `time.time`.
     """
     names = [
@@ -64,14 +67,58 @@ def _set_clock(modules: list[ModuleType], clock: Callable[[], float]) -> None:
 
 
 def _build(chatserver: ModuleType, classes: SimpleNamespace, origins: list[bytes]):
-    if hasattr(classes, "MessageStore"):
+    settings, reactor = [origins], None
+    if "reactor" in inspect.signature(classes.ChatFactory).parameters:
+        reactor = Reactor()
+        factory = classes.ChatFactory(reactor)
+        settings.append(reactor)
+    elif hasattr(classes, "Room"):
+        factory = classes.ChatFactory()
+    elif hasattr(classes, "MessageStore"):
         factory = classes.ChatFactory(classes.MessageStore())
-        settings = [origins]
     else:
         factory = classes.ChatFactory()
         chatserver.ORIGINS, settings = origins, []
-    return SimpleNamespace(
-        factory=factory,
-        web_socket=classes.ChatResource(factory, *settings),
-        http_chat=hasattr(classes, "HttpChat") and classes.HttpChat(factory, *settings),
+    return Whole(
+        reactor,
+        factory,
+        classes.ChatResource(factory, *settings[:1]),
+        hasattr(classes, "HttpChat") and classes.HttpChat(factory, *settings),
     )
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A chat as chatserver.py wires it, and where a stage keeps what it keeps.
+
+    Where there are rooms, these are the clients and messages of room 1.
+    """
+
+    reactor: Reactor | None
+    factory: object
+    web_socket: object
+    http_chat: object
+
+    @property
+    def _room(self):
+        return self.factory.rooms["1"] if hasattr(self.factory, "rooms") else None
+
+    @property
+    def clients(self) -> list:
+        """The sockets that are in the chat."""
+        return (self._room or self.factory).clients
+
+    @property
+    def waiting(self):
+        """The requests that wait, or something as long as their list."""
+        return (self._room or self.http_chat).delayed_requests
+
+    def sweep(self) -> None:
+        """What some stages do every second: look at the requests that wait."""
+        if hasattr(self.http_chat, "processDelayedRequests"):
+            self.http_chat.processDelayedRequests()
+
+    @property
+    def messages(self):
+        """What was said, in whatever the stage keeps it in."""
+        return (self._room or self.factory).messages

@@ -17,7 +17,7 @@ from tests.support.servers import free_ports, wait_until
 from tutorial.judge import Kind, Unfit, take_copy
 from tutorial.limits import Limits
 from tutorial.processes import is_gone
-from tutorial.stages import ROOT, find_stage, load_stages
+from tutorial.stages import ROOT, find_stage, load_exercises, load_snapshots
 from tutorial.tasks import load_tasks, tasks_of
 
 PATIENCE = 240  # seconds until a test gives up; the machine may be busy
@@ -398,6 +398,18 @@ def test_a_folder_that_is_too_large_is_no_project(tmp_path):
         take_copy(folder, tmp_path / "copy")
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("exercise", load_exercises(), ids=lambda stage: stage.id)
+def test_who_has_not_begun_an_exercise_is_led_to_its_first_task(check, exercise):
+    """And not to a chapter's, whose tests need what the exercise asks for."""
+    before = find_stage(exercise.builds_on).folder
+    code, report = check(exercise.id, before, limits=LONG)
+    assert code == Kind.WRONG.code
+    assert report["failure"]["task"] in {
+        task.id for task in load_tasks() if task.stage == exercise.id and task.first
+    }
+
+
 # --- The tasks --------------------------------------------------------------
 
 
@@ -405,7 +417,7 @@ def test_each_test_of_a_stage_belongs_to_one_task():
     tests = [
         f"{file.parent.name}/{file.name}::{node.name}"
         for kind in ("contract", "browser")
-        for file in (ROOT / "tests" / kind).glob("test_[1-5]_*.py")
+        for file in (ROOT / "tests" / kind).glob("test_*.py")
         for node in ast.parse(file.read_text("utf-8")).body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
@@ -416,7 +428,7 @@ def test_each_test_of_a_stage_belongs_to_one_task():
 def test_the_tasks_are_fit_to_be_shown():
     tasks = load_tasks()
     assert len({task.id for task in tasks}) == len(tasks)
-    chapters = {stage.id: stage.chapter for stage in load_stages()}
+    chapters = {stage.id: stage.chapter for stage in load_snapshots()}
     for task in tasks:
         file, _, anchor = task.read.partition("#")
         assert file == chapters[task.stage], task
@@ -427,6 +439,6 @@ def test_the_tasks_are_fit_to_be_shown():
         anchors = {given or slugify(title, "-") for title, given in headings}
         if "## " in text:  # it is written
             assert anchor in anchors, f"{task.read} is not there"
-    for stage in load_stages():
-        kinds = [task.in_browser for task in tasks_of(stage)]
+    for stage in load_snapshots():
+        kinds = [(task.in_browser, not task.first) for task in tasks_of(stage)]
         assert kinds == sorted(kinds), "those in a browser come last"

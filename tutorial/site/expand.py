@@ -87,13 +87,14 @@ class Expansion:
         return render.listing(self.page.listing(block))
 
     def _left_wrong(self, block: Directive) -> str:
-        lines = []
+        lines, up = [], "../" * self.page.path.count("/")
         for wrong in self.page.stage.left_wrong:
-            if mended := wrong.get("mended_in"):
+            if mended := wrong.get("mended_in") or wrong.get("solved_in"):
                 stage = find_stage(mended)
-                fate = f"[Stage {stage.number}]({stage.chapter}) mends it."
+                link = f"[{stage.short.capitalize()}]({up}{stage.chapter})"
+                fate = f"{link} mends it."
             else:
-                fate = "[An exercise](what_next.md) mends it."
+                fate = f"[An exercise]({up}what_next.md) mends it."
             name = wrong["shown_by"].rpartition("::")[2]
             lines.append(f"- {wrong['says']} {fate} `{name}` shows it.")
         return "\n".join(lines)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 from tutorial.site import render
 from tutorial.site.edits import FileEdit, Line, read_lines, script
 from tutorial.site.moves import Moved, find_moves, symbol_moves
 from tutorial.site.places import DEFINITIONS
-from tutorial.stages import Stage, load_stages, stage_files
+from tutorial.stages import Stage, load_snapshots, load_stages, stage_files
 
 CONTEXT = 3
 FOLD = 8  # unchanged lines in a row that are worth a fold
@@ -49,24 +50,23 @@ class Generated:
 
 def generated_pages() -> list[Generated]:
     """Every generated page, for the stages as they are now."""
-    stages = load_stages()
-    steps = [diff_page(old, new) for old, new in zip(stages, stages[1:], strict=False)]
-    return [*steps, switcher(stages)]
+    steps = [diff_page(old, new) for old, new in pairwise(load_snapshots())]
+    return [*steps, switcher(load_stages())]
 
 
 def diff_page(old: Stage, new: Stage) -> Generated:
-    """The whole difference between a stage and the next."""
-    page = Generated(f"diff/{old.number}-{new.number}.md")
+    """The whole difference between a stage or an exercise and the next."""
+    page = Generated(f"diff/{old.mark}-{new.mark}.md")
     paths = [*new.changes, *new.adds, *new.removes]
     edits = [FileEdit.between(path, old.folder, new.folder) for path in paths]
     moves = find_moves(edits)
     page.add(
-        f"# The difference, {old.number} to {new.number}",
+        f"# The difference, {_place(old)} to {_place(new)}",
         "",
-        f"Everything that changes from [stage {old.number}, {old.title}]"
-        f"(../{old.chapter}) to [stage {new.number}, {new.title}](../{new.chapter}). "
+        f"Everything that changes from [{old.short}, {old.title}]"
+        f"(../{old.chapter}) to [{new.short}, {new.title}](../{new.chapter}). "
         "What stays is folded; open it to read it. On your machine, "
-        f"`make diff FROM={old.number} TO={new.number}` shows the same.",
+        f"`make diff FROM={_argument(old)} TO={_argument(new)}` shows the same.",
         "",
         "## The files",
     )
@@ -81,6 +81,14 @@ def diff_page(old: Stage, new: Stage) -> Generated:
         page.add(f"## `{edit.path}` {{#{slug(edit.path)}}}")
         page.mark(_file_diff(edit, moves))
     return page
+
+
+def _place(stage: Stage) -> str:
+    return stage.short.removeprefix("stage ")
+
+
+def _argument(stage: Stage) -> str:
+    return stage.id if stage.is_exercise else stage.mark
 
 
 def slug(path: str) -> str:

@@ -15,7 +15,7 @@ from tutorial.site.build import Build
 from tutorial.site.edits import EditError
 from tutorial.site.lab import LabError
 from tutorial.site.pages import PageError
-from tutorial.stages import load_stages
+from tutorial.stages import load_snapshots
 
 build: Build | None = None
 
@@ -36,7 +36,7 @@ def on_config(config):
         build.close()
     with complaints():
         build = Build()
-    config.watch += [str(stage.folder) for stage in load_stages()]
+    config.watch += [str(stage.folder) for stage in load_snapshots()]
     return config
 
 

@@ -11,23 +11,30 @@ import statistics
 from collections.abc import Callable
 
 from tutorial.site.pages import DOCS
-from tutorial.stages import load_stages
+from tutorial.stages import load_snapshots
 
 MEASURED = DOCS / "measured.json"
-STAGES = ("stage3", "stage5")
+# What is measured of which server, as benchmarks/ names both.
+WANTED = {
+    "stage3": ("longpoll", "history"),
+    "stage5": ("longpoll", "history"),
+    "1_rooms": ("longpoll", "fanout"),
+    "2_no_delays": ("longpoll", "fanout"),
+}
 ROUNDS = 5
 
 
 def take(progress: Callable[[str], None] = lambda text: None) -> dict:
-    """Measure anew; takes some two minutes. The figures are medians of ROUNDS.
+    """Measure anew; takes some four minutes. The figures are medians of ROUNDS.
 
-    Rates are deliveries per second, "last" and "arrivals" seconds, "poll" microseconds
-    by length of the history. Raises what benchmarks/ raises when a message is lost.
+    Rates and fan-outs are deliveries per second, "last" and "arrivals" seconds, "half"
+    and "all" milliseconds until so many have a message, "poll" microseconds by length
+    of the history. Raises what benchmarks/ raises when a message is lost.
     """
     from benchmarks.__main__ import PROGRAMS, measure
     from benchmarks.servers import Failed, servers
 
-    chosen = {s.name: s for s in servers() if s.name in STAGES}
+    chosen = {s.name: s for s in servers() if s.name in WANTED}
     found: dict = {
         "of": measured_code(),
         "when": datetime.date.today().isoformat(),
@@ -35,35 +42,53 @@ def take(progress: Callable[[str], None] = lambda text: None) -> dict:
         "cores": os.cpu_count(),
         "clients": PROGRAMS["longpoll"].load["clients"],
     }
-    for name, server in chosen.items():
-        results = []
+
+    def rounds(name: str, kind: str) -> list[dict]:
+        results, program = [], PROGRAMS[kind]
         for number in range(1, ROUNDS + 1):
-            progress(f"long poll, {name}, {number} of {ROUNDS}")
-            program = PROGRAMS["longpoll"]
-            results.append(measure(program, server, program.load))
+            progress(f"{kind}, {name}, {number} of {ROUNDS}")
+            results.append(measure(program, chosen[name], program.load))
             if results[-1]["problems"]:
                 raise Failed(str(results[-1]["problems"]))
-        results.sort(key=lambda result: result["arrivals"][-1])
-        typical = results[ROUNDS // 2]
-        progress(f"a poll against a long history, {name}")
-        history = measure(PROGRAMS["history"], server, PROGRAMS["history"].load)
-        found[name] = {
-            "rate": _short(statistics.median(r["rate"] for r in results)),
-            "last": _short(statistics.median(r["last"] for r in results)),
-            "arrivals": [_short(seconds) for seconds in typical["arrivals"]],
-            "poll": {k: _short(v) for k, v in history.items() if k[0].isdigit()},
-            "growth": _short(history["growth"]),
-        }
+        return results
+
+    for name, kinds in WANTED.items():
+        found[name] = _long_poll(rounds(name, "longpoll"))
+        if "fanout" in kinds:
+            rates = [result["rate"] for result in rounds(name, "fanout")]
+            found[name]["fanout"] = _short(statistics.median(rates))
+        if "history" in kinds:
+            progress(f"history, {name}")
+            program = PROGRAMS["history"]
+            history = measure(program, chosen[name], program.load)
+            found[name] |= {
+                "poll": {k: _short(v) for k, v in history.items() if k[0].isdigit()},
+                "growth": _short(history["growth"]),
+            }
     found["times"] = _short(found["stage5"]["rate"] / found["stage3"]["rate"])
+    before, after = found["1_rooms"]["fanout"], found["2_no_delays"]["fanout"]
+    found["fanout_times"] = _short(after / before)
     return found
+
+
+def _long_poll(results: list[dict]) -> dict:
+    results.sort(key=lambda result: result["arrivals"][-1])
+    arrivals = results[len(results) // 2]["arrivals"]
+    return {
+        "rate": _short(statistics.median(r["rate"] for r in results)),
+        "last": _short(statistics.median(r["last"] for r in results)),
+        "half": _short(1000 * statistics.median(arrivals)),
+        "all": _short(1000 * arrivals[-1]),
+        "arrivals": [_short(seconds) for seconds in arrivals],
+    }
 
 
 def measured_code() -> dict[str, str]:
     """A digest of each measured server's code, as it is now."""
     found = {}
-    for stage in load_stages():
-        name = stage.id.partition("_")[0]
-        if name in STAGES:
+    for stage in load_snapshots():
+        name = stage.id if stage.is_exercise else stage.id.partition("_")[0]
+        if name in WANTED:
             digest = hashlib.sha256((stage.folder / "chatserver.py").read_bytes())
             for path in sorted((stage.folder / "twisted_chat").glob("*.py")):
                 digest.update(path.read_bytes())

@@ -21,7 +21,7 @@ from tutorial.site.edits import (
     words,
 )
 from tutorial.site.places import PlaceError, find_place
-from tutorial.stages import ROOT, Stage, find_stage, load_stages, stage_files
+from tutorial.stages import ROOT, Stage, find_stage, load_snapshots, stage_files
 
 DOCS = ROOT / "docs"
 
@@ -171,17 +171,17 @@ class Page:
         if arguments[:1] == ["before"]:
             arguments.pop(0)
             stage = self.before
-            label = f"as stage {stage.number} has it" if stage else ""
+            label = f"as {stage.short} has it" if stage else ""
         if not arguments:
             raise self.error(block.line, "code needs a file")
         path, *selectors = arguments
         if self.stage is None:
-            folder, _, path = path.partition("/")
+            folder, _, path = path.removeprefix("exercises/").partition("/")
             try:
                 stage = find_stage(folder)
             except LookupError as error:
                 raise self.error(block.line, str(error)) from error
-            label = f"stage {stage.number}"
+            label = stage.short
         if stage is None:
             raise self.error(block.line, "there is no stage before this one")
         file = stage.folder / path
@@ -282,7 +282,7 @@ def all_pages() -> list[Page]:
 
 
 def chapters() -> list[Page]:
-    """The pages that are the chapter of a stage, in the order of the stages."""
-    order = {stage.id: stage.number for stage in load_stages()}
+    """The pages that are the chapter of a stage or an exercise, in their order."""
+    order = {stage.id: stage.number for stage in load_snapshots()}
     found = [page for page in all_pages() if page.stage]
     return sorted(found, key=lambda page: order[page.stage.id])

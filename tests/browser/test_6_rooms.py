@@ -1,0 +1,71 @@
+"""Exercise 1 in a real browser: rooms, and a page whose token is no longer good."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_2_websocket import pass_time
+
+SINCE_STAGE = 6
+WEEK = 7 * 24 * 60 * 60
+KINDS = pytest.mark.parametrize(
+    "rooms", ["/chats/", "/chats/long_poll/"], ids=["socket", "polling"]
+)
+
+
+@KINDS
+def test_what_is_said_in_a_room_stays_there(tab, rooms):
+    ann, bob = tab().join(rooms), tab().join()
+    eve = tab().join(rooms, number=1)
+    ann.say("among us")
+    expect(bob.log, "Bob is in Ann's room").to_contain_text("among us")
+    eve.say("elsewhere")
+    expect(eve.log).to_contain_text("elsewhere")
+    for one, text in [(ann, "elsewhere"), (bob, "elsewhere"), (eve, "among us")]:
+        expect(one.log, "what is said in a room stays there").not_to_contain_text(text)
+
+
+@KINDS
+def test_a_page_whose_token_expired_says_so_and_rests(window, rooms):
+    ann = window()
+    asked = []
+    ann.page.on("request", lambda request: asked.append(request.url))
+    ann.page.on("websocket", lambda socket: asked.append(socket.url))
+    ann.page.clock.install()
+    ann.chat.clock.set(time.time() + WEEK)
+    try:
+        ann.open(rooms)
+        expect(ann.status, "the page says what is wrong").not_to_have_text(
+            "Not connected."
+        )
+        ann.box.fill("a text that is not lost")
+        ann.box.press("Enter")
+        expect(ann.box).to_have_value("a text that is not lost")
+        before = len(asked)
+        pass_time(ann, 60)
+        assert not asked[before:], (
+            "A page whose token expired should not knock again and again: the token "
+            f"will not get better. In a minute it asked for {asked[before:]}."
+        )
+    finally:
+        ann.chat.clock.release()
+    ann.page.reload()
+    expect(ann.log, "loaded again, it is let in").to_contain_text("connected")
+    ann.forgive("Failed to load resource")
+
+
+@KINDS
+def test_a_page_keeps_its_room_when_the_server_comes_back(tab, rooms):
+    ann = tab().join(rooms, number=1)
+    ann.chat.twisted.stop()
+    expect(ann.status).not_to_have_text(ann.joined)
+    ann.chat.twisted.start(ann.chat.chat_port)
+    expect(ann.status).to_have_text(ann.joined, timeout=8_000)
+    bob = tab().join(number=1)
+    bob.say("welcome back")
+    expect(ann.log, "she is in the room she was in").to_contain_text("welcome back")
+    ann.forgive("WebSocket connection")
+    ann.forgive("Failed to load resource")

@@ -1,0 +1,199 @@
+"""Exercise 2, no delays: a message wakes everybody, an answer brings all the news."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from statistics import median
+
+import pytest
+from websockets.frames import Opcode
+
+from tests.support.clients import Client, RawClient
+from tests.support.polling import ask, newcomer, post, settle
+from tests.support.servers import wait_until
+
+SINCE_STAGE = 7
+PROXY_SECONDS = 30.0  # after which many a proxy gives a request up
+
+
+@pytest.fixture(scope="module")
+def quiet(chat):
+    """A poll in a room where nobody speaks, asked before all other tests: its cursor,
+    the request, and when it was asked.
+    """
+    room = chat.rooms()[2]
+    at = newcomer(chat, "Quinn", room).lastupdate
+    request = ask(chat, at, room=room)
+    yield at, request, time.monotonic()
+    request.leave()
+
+
+@pytest.fixture(autouse=True)
+def _asked_early(quiet):
+    """The quiet poll waits while the other tests run."""
+
+
+def batch(reply: dict) -> list[str]:
+    """The texts of an answer. Raises AssertionError if it is no batch."""
+    __tracebackhide__ = True
+    data = reply.get("data")
+    assert isinstance(data, list), (
+        'An answer should bring all that is new: "data" should be a list of texts. '
+        f"The answer was {reply}."
+    )
+    return data
+
+
+def test_a_socket_wakes_a_parked_poll_at_once(chat):
+    at_once = 0
+    with Client(chat, "Ann") as ann:
+        # More than once: a sweep may come by just in time.
+        for number in range(5):
+            parked = ask(chat, newcomer(chat, "Paul").lastupdate)
+            settle(chat)
+            ann.say(f"news {number}")
+            ann.hears(
+                *[f"{name}" for name in ("Paul is new here", f"news {number}")],
+                because="they were said in her room",
+            )
+            settle(chat)
+            at_once += parked.is_answered()
+            parked.leave()
+    assert at_once == 5, (
+        "Five times a poll was parked and a socket spoke. Each time it should be "
+        f"answered at once, and not by a sweep. It was {at_once} times."
+    )
+
+
+def test_an_answer_brings_all_that_is_new(chat):
+    paul = newcomer(chat, "Paul")
+    said = [f"message {number}" for number in range(50)]
+    stamps = [post(chat, text).reply["timestamp"] for text in said]
+    reply = ask(chat, paul.lastupdate).answer().reply
+    assert batch(reply) == said, (
+        "50 messages were posted, and one answer should bring them all, in order. It "
+        f"brought {len(batch(reply))}: {batch(reply)}."
+    )
+    assert reply["timestamp"] == stamps[-1], (
+        "The timestamp of an answer is the cursor for the next question, so it should "
+        f"be that of its last message, {stamps[-1]!r}. It is {reply['timestamp']!r}."
+    )
+    behind = ask(chat, stamps[19]).answer().reply
+    assert batch(behind) == said[20:], (
+        f"With the cursor of message 19, an answer should begin with message 20. It "
+        f"brought {batch(behind)}."
+    )
+
+
+def test_the_greeting_and_the_answer_to_a_post_are_batches_too(chat):
+    assert batch(ask(chat, -1).answer().reply) == ["connected..."]
+    assert batch(post(chat, "hello").reply) == ["hello"]
+
+
+def test_an_answer_that_was_lost_on_the_way_comes_again(chat):
+    paul = newcomer(chat, "Paul")
+    parked = ask(chat, paul.lastupdate)
+    settle(chat)
+    post(chat, "news")
+    wait_until(parked.is_answered, lambda: "a post wakes the parked poll")
+    parked.leave()  # and nobody has read the answer
+    paul.hears("news", because="he asks again with his old cursor, as it was lost")
+    post(chat, "more")
+    paul.hears("more", because="it was posted then")
+
+
+def test_who_asks_twice_with_one_cursor_gets_one_answer_each(chat):
+    at = newcomer(chat, "Paul").lastupdate
+    twice = [ask(chat, at), ask(chat, at)]
+    settle(chat)
+    post(chat, "news")
+    came = [batch(request.answer().reply) for request in twice]
+    assert came == [["news"], ["news"]], f"Both should be told the news, not {came}."
+
+
+def test_half_of_the_parked_leave_and_the_rest_miss_nothing(chat):
+    at = newcomer(chat, "Paul").lastupdate
+    parked = [ask(chat, at) for _ in range(100)]
+    settle(chat)
+    for request in parked[::2]:
+        request.leave()
+    post(chat, "who is there?")
+    came = [batch(request.answer().reply) for request in parked[1::2]]
+    assert came == [["who is there?"]] * 50, (
+        f"100 polls were parked and every second one was killed. The other 50 should "
+        f"be told what is posted then. They were told {came}."
+    )
+
+
+@pytest.mark.thorough
+def test_a_hundred_pollers_have_each_message_within_a_moment(chat):
+    times = []
+    for number in range(10):
+        at = newcomer(chat, "Paul").lastupdate
+        parked = [ask(chat, at) for _ in range(100)]
+        settle(chat)
+        before = time.perf_counter()
+        with ExitStack() as stack:
+            for request in parked:
+                stack.callback(request.leave)
+            post(chat, f"message {number}")
+            # When half of them have it, and the other half may still wait.
+            for request in parked[:50]:
+                wait_until(request.is_answered, lambda: "everybody has the message")
+            times.append(time.perf_counter() - before)
+        if times[-1] < 0.05:
+            break  # A busy machine can make some slow, but none fast.
+    assert min(times) < 0.05, (
+        "100 pollers wait, and somebody posts. At the median a poller should have the "
+        f"message within 50 ms. It took {1000 * min(times):.0f} ms at best, "
+        f"{1000 * median(times):.0f} usually."
+    )
+
+
+def test_who_does_not_read_is_dropped(chat):
+    # More for each than the kernel's buffers hold.
+    stalled, each = 5, 24_000_000
+    with Client(chat, "Ann") as ann, ExitStack() as stack:
+        before = chat.twisted.memory()
+        for _ in range(stalled):
+            stack.enter_context(RawClient(chat, receive_buffer=4096))
+        for _ in range(each // (50 * 4096)):
+            for _ in range(50):
+                ann.say("x" * 4096)
+            ann.hears(*["x" * 4096] * 50, because="she said it, and she reads")
+        grown = chat.twisted.memory() - before - 50 * 4096
+    # The messages themselves are stored once.
+    assert grown - each < each / 2, (
+        f"{stalled} clients do not read while {each / 1e6:g} MB are said. The server "
+        f"grew by {grown / 1e6:.0f} MB: it keeps everything for each of them. Drop a "
+        "client when too much waits for it."
+    )
+
+
+def test_who_reads_in_bursts_is_kept(chat):
+    with RawClient(chat) as raw, Client(chat, "Ann") as ann:
+        for _ in range(50):
+            raw.send_frames((Opcode.TEXT, b"x" * 4096))
+        ann.hears(
+            *["x" * 4096] * 50, because="200 kB at once are no reason to drop her"
+        )
+        raw.read_until(b"x" * 900, "let the speaker hear it, too")
+
+
+@pytest.mark.thorough
+def test_a_quiet_poll_ends_by_itself(chat, quiet):
+    at, request, asked = quiet
+    wait_until(
+        request.is_answered,
+        lambda: (
+            f"a poll in a quiet room ends by itself in {PROXY_SECONDS:g} s, before a "
+            "proxy cuts it"
+        ),
+        max(asked + PROXY_SECONDS - time.monotonic(), 1.0),
+    )
+    reply = request.answer().reply
+    assert reply == {"status": 1, "timestamp": at, "data": []}, (
+        "A poll in a quiet room should end with nothing new and the same cursor, "
+        f'{{"status": 1, "timestamp": {at!r}, "data": []}}. It was {reply}.'
+    )

@@ -1,0 +1,144 @@
+"""Rooms inside: only a good token makes one, and an empty one is forgotten."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+from django.core.signing import BadSignature
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from tests.support.polling import texts
+from tests.support.reactor import log_events
+from tests.support.requests import FakeRequest, get, post, token
+from tests.support.transport import connect, join, sent
+
+SINCE_STAGE = 6
+GONE = Failure(Exception("gone"))
+
+
+@pytest.fixture
+def clock(classes) -> Clock:
+    """The clock by which a socket has to say its token."""
+    clock = Clock()
+    classes.WebsocketChat.callLater = staticmethod(clock.callLater)
+    return clock
+
+
+def look_twice(factory) -> None:
+    for _ in range(2):
+        factory.forget_empty_rooms()
+
+
+def test_a_client_is_in_no_room_before_its_token(factory):
+    client = connect(factory)
+    assert client.transport.sent == []
+    assert factory.rooms == {}
+    client.connectionLost(GONE)
+
+
+def test_what_is_said_in_a_room_stays_there(whole, factory):
+    ann, bob, eve = join(factory, 1), join(factory, 1), join(factory, 2)
+    parked = get(whole.http_chat, room=2)
+    ann.textMessageReceived("hello")
+    post(whole.http_chat, "by POST", room=1)
+    whole.sweep()
+    assert sent(ann) == sent(bob) == ["hello", "by POST"]
+    assert (sent(eve), parked.reply) == ([], None)
+    post(whole.http_chat, "elsewhere", room=2)
+    assert (sent(eve), texts(parked.reply)) == (["elsewhere"], ["elsewhere"])
+    assert sent(bob) == ["hello", "by POST"]
+
+
+@pytest.mark.parametrize("bad", ["", "1", "1:2:3", token(1)[:-1], "2" + token(1)[1:]])
+def test_a_bad_token_opens_no_room_and_is_one_line_in_the_log(whole, bad):
+    client, request = connect(whole.factory), FakeRequest("GET")
+    header = [f"Bearer {bad}".encode()]
+    request.requestHeaders.setRawHeaders(b"authorization", header)
+    with log_events() as events:
+        client.textMessageReceived(bad)
+        request.render(whole.http_chat)
+    assert client.transport.closed == 4401
+    assert (request.responseCode, request.reply["status"]) == (401, 0)
+    assert request.responseHeaders.getRawHeaders(b"www-authenticate") == [b"Bearer"]
+    assert whole.factory.rooms == {}
+    assert len(events) == 2
+    assert not [event for event in events if bad and bad in event["why"]]
+
+
+def test_after_a_bad_token_a_good_one_is_no_use(factory):
+    client = connect(factory)
+    client.textMessageReceived("let me in")
+    client.textMessageReceived(token())
+    assert (client.transport.sent, factory.rooms) == ([], {})
+    client.connectionLost(GONE)
+
+
+def test_who_says_no_token_in_time_is_closed(classes, clock, factory):
+    silent, ann, gone, binary = (connect(factory) for _ in range(4))
+    ann.textMessageReceived(token())
+    gone.connectionLost(GONE)
+    binary.bytesMessageReceived(b"\0")
+    clock.advance(classes.WebsocketChat.token_seconds - 0.1)
+    assert silent.transport.closed is None
+    clock.advance(0.1)
+    closed = [client.transport.closed for client in (silent, ann, gone, binary)]
+    assert closed == [4408, None, None, 1003]
+    silent.textMessageReceived(token())
+    assert list(factory.rooms) == ["1"]
+    assert factory.rooms["1"].clients == [ann]
+    assert clock.getDelayedCalls() == []
+
+
+def test_an_empty_room_is_forgotten_when_nobody_came_since_the_last_look(factory):
+    ann = join(factory)
+    ann.textMessageReceived("hello")
+    look_twice(factory)
+    assert factory.rooms["1"].clients == [ann]
+    ann.connectionLost(GONE)
+    look_twice(factory)
+    assert factory.rooms == {}, "nobody is there any more, and it is still kept"
+
+
+def test_a_room_is_kept_while_somebody_polls(whole, factory):
+    at = post(whole.http_chat, "hello").reply["timestamp"]
+    factory.forget_empty_rooms()
+    parked = get(whole.http_chat, at)
+    look_twice(factory)
+    assert list(factory.rooms) == ["1"]
+    post(whole.http_chat, "news")
+    factory.forget_empty_rooms()
+    assert list(factory.rooms) == ["1"], "a poller was here since the last look"
+    # It had its answer and asks again, as a poller does.
+    assert texts(get(whole.http_chat, at).reply)[:1] == texts(parked.reply)
+    factory.forget_empty_rooms()
+    assert list(factory.rooms) == ["1"]
+    factory.forget_empty_rooms()
+    assert factory.rooms == {}
+
+
+def test_somebody_looks_for_empty_rooms_now_and_then(classes):
+    clock, looks = Clock(), []
+    assert classes.forgetting.call[0] == classes.factory.forget_empty_rooms
+    classes.forgetting.clock = clock
+    classes.forgetting.call = (lambda: looks.append(clock.seconds()), (), {})
+    classes.forgetting.startService()
+    clock.advance(classes.ChatFactory.patience)
+    classes.forgetting.stopService()
+    assert looks == [0.0, classes.ChatFactory.patience]
+    # Longer than a poller is away between two questions, errors included.
+    assert classes.ChatFactory.patience > 30
+
+
+def test_the_key_is_taken_from_the_environment(classes):
+    assert classes.read_token(token(7)) == "7"  # KEY, which conftest.py sets
+
+
+def test_without_the_variable_both_servers_have_a_key(classes, monkeypatch):
+    monkeypatch.delenv("CHAT_KEY")
+    tokens = importlib.reload(sys.modules["chat.tokens"])
+    assert tokens.read_token(tokens.make_token(7)) == "7"
+    with pytest.raises(BadSignature):
+        tokens.read_token(token(7))
