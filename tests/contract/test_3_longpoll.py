@@ -191,7 +191,7 @@ def test_our_own_page_may_read_the_replies(chat):
         "The page comes from another port, so its browser hides a reply from it unless "
         f"the header Access-Control-Allow-Origin is {chat.origin}. It is {allowed}."
     )
-    assert "Origin" in headers.get("Vary", ""), (
+    assert "origin" in headers.get("Vary", "").lower(), (
         "The reply depends on the Origin header, so it should say Vary: Origin."
     )
 
@@ -204,7 +204,8 @@ def test_a_preflight_is_answered(chat):
     }
     answer = Request(chat, "OPTIONS", "/", headers=ask_first).answer()
     methods = answer.headers.get("Access-Control-Allow-Methods", "")
-    assert answer.status in (200, 204) and "POST" in methods, (
+    allowed = "POST" in methods or methods == "*"
+    assert answer.status in (200, 204) and allowed, (
         "A browser asks by OPTIONS whether its page may POST. The server should say "
         f"yes in Access-Control-Allow-Methods. It said {answer.status}, {methods!r}."
     )
@@ -250,8 +251,8 @@ def test_nothing_is_wrapped_in_a_callback(chat):
 
 
 def test_a_room_is_there_by_long_polling_too(chat):
-    pages = BeautifulSoup(chat.get("/chats/").text, "html.parser")
-    paths = [link["href"] for link in pages("a", href=True)]
+    chat.make_room("by polling")
+    paths = chat.links()
     polling = [path for path in paths if path.startswith("/chats/long_poll/")]
     assert polling, f"/chats/ should link to the rooms by long polling. It has {paths}."
     soup = BeautifulSoup(chat.get(polling[0]).text, "html.parser")

@@ -421,6 +421,17 @@ class Chat:
         assert not says, f"{line} should succeed, but it {says}. It said:\n{output}"
         return output
 
+    def make_room(self, name: str) -> str:
+        """Add a room called `name`. Returns its path, as the outline has it."""
+        code = f"print(ChatRoom.objects.create(name={name!r}).pk)"
+        key = self.shell(f"from chat.models import ChatRoom; {code}").split()[-1]
+        return f"/chats/{key}/"
+
+    def links(self) -> list[str]:
+        """The paths to which the list of rooms links, in its order."""
+        soup = BeautifulSoup(self.get("/chats/").text, "html.parser")
+        return [urljoin("/chats/", link["href"]) for link in soup("a", href=True)]
+
     def shell(self, code: str) -> str:
         """Run `code` in the Django shell of the copy; returns what it printed."""
         assert self.django
