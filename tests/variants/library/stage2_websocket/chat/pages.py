@@ -1,12 +1,15 @@
 """Every page, and its address."""
 
-from django.conf import settings
+import os
+
 from django.contrib.admin import site
 from django.http import Http404
 from django.shortcuts import redirect, render
 from django.urls import path
 
 from .models import ChatRoom
+
+CHAT = "127.0.0.1:" + os.environ.get("CHAT_PORT", "1025")
 
 
 def home(request):
@@ -21,8 +24,8 @@ def room(request, number):
     found = ChatRoom.objects.filter(id=number).first()
     if found is None:
         raise Http404(f"There is no room {number}.")
-    context = {"room": found, "chat": f"ws://{settings.CHAT}/ws"}
-    return render(request, "room.html", context)
+    context = {"room": found, "chat": f"ws://{CHAT}/ws", "door": "socket.js"}
+    return render(request, "talking_room.html", context)
 
 
 urlpatterns = [

@@ -1,12 +1,17 @@
 """Every page, and its address."""
 
-from django.conf import settings
+import os
+
 from django.contrib.admin import site
 from django.http import Http404
 from django.shortcuts import redirect, render
 from django.urls import path
 
 from .models import ChatRoom
+
+CHAT = "127.0.0.1:" + os.environ.get("CHAT_PORT", "1025")
+SOCKET = {"chat": f"ws://{CHAT}/ws", "door": "socket.js"}
+POLL = {"chat": f"http://{CHAT}/", "door": "poll.js"}
 
 
 def home(request):
@@ -17,16 +22,12 @@ def rooms(request):
     return render(request, "rooms.html", {"rooms": ChatRoom.objects.order_by("name")})
 
 
-def room(request, number, url, door):
+def room(request, number, **talk):
     found = ChatRoom.objects.filter(id=number).first()
     if found is None:
         raise Http404(f"There is no room {number}.")
-    context = {"room": found, "chat": url.format(settings.CHAT), "door": door}
-    return render(request, "room.html", context)
+    return render(request, "talking_room.html", {"room": found, **talk})
 
-
-SOCKET = {"url": "ws://{}/ws", "door": "socket.js"}
-POLL = {"url": "http://{}/", "door": "poll.js"}
 
 urlpatterns = [
     path("", home),
