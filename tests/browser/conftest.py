@@ -67,13 +67,7 @@ class Window:
     def open(self, rooms: str = "/chats/", number: int = 0) -> Window:
         """Show a room of the list, the first; `rooms` is what its path begins with."""
         # Not in the browser: each page costs it a tenth of a second.
-        links = self.chat.links()
-        if not any(re.search(r"/\d+/$", path) for path in links):
-            self.chat.make_room("Lobby")  # The folder need not come with one.
-            links = self.chat.links()
-        paths = [path for path in links if re.fullmatch(rf"{rooms}\d+/", path)]
-        assert paths, f"/chats/ should link to a room below {rooms}. It links {links}."
-        self.room = paths[number]
+        self.room = self.chat.rooms(below=rooms)[number]
         self.chat.note(f"A window opens {self.room}")
         self.page.goto(self.chat.origin + self.room)
         return self

@@ -15,8 +15,8 @@ NAME = "Tom & <i>Jerry</i>"
 @pytest.fixture(scope="module")
 def room(chat) -> str:
     """The path of a room called NAME, which is not the only one."""
-    chat.make_room("another")
-    return chat.make_room(NAME)
+    _, room = chat.make_rooms("another", NAME)
+    return room
 
 
 def page(chat, path: str) -> BeautifulSoup:
