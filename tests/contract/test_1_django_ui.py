@@ -53,11 +53,11 @@ def test_the_list_links_to_every_room(chat, room):
     soup = page(chat, "/chats/")
     links = {urljoin("/chats/", link["href"]): link for link in soup("a", href=True)}
     assert room in links, (
-        f"/chats/ should link to {room}, the room {NAME!r}, but its links are {links}."
+        f"/chats/ should link the name {NAME!r} to {room}, but links to {[*links]}."
     )
     said = text_around(links[room])
     assert NAME in said, (
-        f"/chats/ should show {NAME!r} at the link to {room}, but shows {said!r}."
+        f"/chats/ should link the name {NAME!r} to {room}, but beside it is {said!r}."
     )
 
 
@@ -94,7 +94,7 @@ def test_a_room_shows_its_name_as_text(chat, room):
     headings = page(chat, room)(["h1", "h2", "h3"])
     assert headings, f"{room} should have a heading, an <h1>."
     assert any(NAME in heading.get_text() for heading in headings), (
-        f"A heading of {room} should say {NAME!r}, but there is {headings}."
+        f"A heading of {room} should read {NAME!r}, but there is {headings}."
     )
 
 
