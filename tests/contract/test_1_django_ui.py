@@ -15,8 +15,7 @@ NAME = "Tom & <i>Jerry</i>"
 @pytest.fixture(scope="module")
 def room(chat) -> str:
     """The path of a room called NAME, which is not the only one."""
-    _, room = chat.make_rooms("another", NAME)
-    return room
+    return chat.make_rooms(NAME, "another")[0]
 
 
 def page(chat, path: str) -> BeautifulSoup:
