@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from urllib.parse import urljoin
 
 import pytest
-from bs4 import BeautifulSoup
 from playwright.sync_api import expect
 
 from tutorial.stages import load_stages
@@ -69,11 +67,7 @@ class Window:
     def open(self, rooms: str = "/chats/", number: int = 0) -> Window:
         """Show a room of the list, the first; `rooms` is what its path begins with."""
         # Not in the browser: each page costs it a tenth of a second.
-        soup = BeautifulSoup(self.chat.get("/chats/").text, "html.parser")
-        links = [urljoin("/chats/", link["href"]) for link in soup("a", href=True)]
-        paths = [path for path in links if re.fullmatch(rf"{rooms}\d+/", path)]
-        assert paths, f"/chats/ should link to a room below {rooms}. It links {links}."
-        self.room = paths[number]
+        self.room = self.chat.rooms(below=rooms)[number]
         self.chat.note(f"A window opens {self.room}")
         self.page.goto(self.chat.origin + self.room)
         return self

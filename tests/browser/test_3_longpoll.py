@@ -8,7 +8,23 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.servers import wait_until
+
 SINCE_STAGE = 3
+
+# Half a second stands for the seconds that the page waits for an answer, however it
+# measures them.
+SHORT_WAITS = """
+const short = (wait) => Math.min(wait, 500);
+const { timeout } = AbortSignal;
+AbortSignal.timeout = (wait) => timeout.call(AbortSignal, short(wait));
+const { setTimeout } = window;
+window.setTimeout = (done, wait, ...rest) => setTimeout(done, short(wait), ...rest);
+const { set } = Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, "timeout");
+Object.defineProperty(XMLHttpRequest.prototype, "timeout", {
+  set(wait) { set.call(this, short(wait)); },
+});
+"""
 
 
 def join_by_polling(window):
@@ -72,20 +88,29 @@ def test_the_polling_page_comes_back_when_the_server_does(tab):
 
 def test_a_text_that_could_not_be_sent_stays_in_the_box(tab):
     paul = join_by_polling(tab())
-    held = []
-    paul.page.route(
-        "**/*",
-        lambda route: (
-            held.append(route) if route.request.method == "POST" else route.continue_()
-        ),
-    )
+    hold, held = True, []
+
+    def refuse(route):
+        if route.request.method != "POST":
+            route.continue_()
+        elif hold:
+            held.append(route)
+        else:
+            route.abort()
+
+    paul.page.route("**/*", refuse)
     paul.say("one")
-    paul.say("two")
-    paul.box.fill("three")
-    until_held(paul, held, 2)
+    written = ["one"]
+    # Some pages let nobody write on while a text is on its way.
+    if paul.box.is_editable() and not paul.box.input_value():
+        paul.say("two")
+        paul.box.fill("three")
+        written += ["two", "three"]
+    until_held(paul, held, 1)
+    hold = False  # A page may send the second when the first has failed.
     for route in held:
         route.abort()
-    for text in ("one", "two", "three"):
+    for text in written:
         expect(paul.box, "no text is lost").to_have_value(re.compile(text))
     expect(paul.status, "the page says so").not_to_have_text(paul.joined)
     paul.page.unroute_all()
@@ -97,8 +122,12 @@ def test_a_text_that_could_not_be_sent_stays_in_the_box(tab):
 
 def until_held(window, held: list, count: int) -> None:
     """Let the browser go on until so many requests are held."""
-    while len(held) < count:
+
+    def are_held() -> bool:
         window.page.evaluate("0")
+        return len(held) >= count
+
+    wait_until(are_held, lambda: f"the page should have sent {count} POST")
 
 
 @pytest.mark.thorough
@@ -134,10 +163,7 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(window, greets):
 @pytest.mark.stages(3, 6)
 def test_a_quiet_room_is_no_error_and_a_server_that_hangs_is_one(tab):
     paul = tab()
-    # Half a second stands for the seconds that the page waits for an answer.
-    paul.page.add_init_script(
-        "const timeout = AbortSignal.timeout; AbortSignal.timeout = () => timeout(500)"
-    )
+    paul.page.add_init_script(SHORT_WAITS)
     join_by_polling(paul)
     for _ in range(3):  # as two of them run out of time
         with paul.page.expect_request(re.compile("lastupdate=[0-9]"), timeout=5_000):

@@ -191,7 +191,7 @@ def test_our_own_page_may_read_the_replies(chat):
         "The page comes from another port, so its browser hides a reply from it unless "
         f"the header Access-Control-Allow-Origin is {chat.origin}. It is {allowed}."
     )
-    assert "Origin" in headers.get("Vary", ""), (
+    assert "origin" in headers.get("Vary", "").lower(), (
         "The reply depends on the Origin header, so it should say Vary: Origin."
     )
 
@@ -204,7 +204,8 @@ def test_a_preflight_is_answered(chat):
     }
     answer = Request(chat, "OPTIONS", "/", headers=ask_first).answer()
     methods = answer.headers.get("Access-Control-Allow-Methods", "")
-    assert answer.status in (200, 204) and "POST" in methods, (
+    allowed = "POST" in methods or methods == "*"
+    assert answer.status in (200, 204) and allowed, (
         "A browser asks by OPTIONS whether its page may POST. The server should say "
         f"yes in Access-Control-Allow-Methods. It said {answer.status}, {methods!r}."
     )
@@ -250,12 +251,9 @@ def test_nothing_is_wrapped_in_a_callback(chat):
 
 
 def test_a_room_is_there_by_long_polling_too(chat):
-    pages = BeautifulSoup(chat.get("/chats/").text, "html.parser")
-    paths = [link["href"] for link in pages("a", href=True)]
-    polling = [path for path in paths if path.startswith("/chats/long_poll/")]
-    assert polling, f"/chats/ should link to the rooms by long polling. It has {paths}."
-    soup = BeautifulSoup(chat.get(polling[0]).text, "html.parser")
-    assert soup.select_one("[role=log]"), f"{polling[0]} should have a message list."
+    path = chat.rooms(below="/chats/long_poll/")[0]
+    soup = BeautifulSoup(chat.get(path).text, "html.parser")
+    assert soup.select_one("[role=log]"), f"{path} should have a message list."
     status = chat.get("/chats/long_poll/987654321/").status
     assert status == 404, f"An unknown room should be 404, but the answer was {status}."
 

@@ -334,18 +334,6 @@ class Chat:
         self._django.start(self.django_port)
         return self._django
 
-    def rooms(self) -> list[str]:
-        """The paths of all rooms, as the list on the front page has them.
-
-        Raises AssertionError if there are none.
-        """
-        __tracebackhide__ = True
-        page = BeautifulSoup(self.get("/chats/").text, "html.parser")
-        links = [urljoin("/chats/", link["href"]) for link in page("a", href=True)]
-        paths = [path for path in links if re.fullmatch(r"/chats/\d+/", path)]
-        assert paths, f"/chats/ should link to a room. It links {links}."
-        return paths
-
     def token(self, room: str | None = None) -> str | None:
         """What the page of a room gives its client to say first, None before rooms.
 
@@ -420,6 +408,31 @@ class Chat:
         output = manage.output(start)
         assert not says, f"{line} should succeed, but it {says}. It said:\n{output}"
         return output
+
+    def make_rooms(self, *names: str) -> list[str]:
+        """Add rooms of these names. Returns their paths."""
+        code = "from chat.models import ChatRoom; "
+        code += f"print([ChatRoom.objects.create(name=n).pk for n in {[*names]!r}])"
+        keys = json.loads(self.shell(code).splitlines()[-1])
+        return [f"/chats/{key}/" for key in keys]
+
+    def rooms(self, below: str = "/chats/") -> list[str]:
+        """The paths of rooms, `below` and a number, to which /chats/ links.
+
+        A folder need not come with rooms: where there is none yet, one is made.
+        Raises AssertionError if no such room is linked.
+        """
+        links = self._links()
+        if not any(re.search(r"/\d+/$", path) for path in links):
+            self.make_rooms("Lobby")
+            links = self._links()
+        paths = [path for path in links if re.fullmatch(rf"{below}\d+/", path)]
+        assert paths, f"/chats/ should link to a room below {below}. It links {links}."
+        return paths
+
+    def _links(self) -> list[str]:
+        soup = BeautifulSoup(self.get("/chats/").text, "html.parser")
+        return [urljoin("/chats/", link["href"]) for link in soup("a", href=True)]
 
     def shell(self, code: str) -> str:
         """Run `code` in the Django shell of the copy; returns what it printed."""

@@ -1,0 +1,6 @@
+from django.db import models
+
+
+class ChatRoom(models.Model):
+    name = models.CharField(max_length=100)
+    opened = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,28 @@
+"""The chat server.  Start it with:  twistd -n -y chatserver.py"""
+
+import os
+import sys
+from pathlib import Path
+
+from twisted.application import service, strports
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from chat_room import Room
+from doors import Doors
+from polls import Polls
+
+PORT = os.environ.get("CHAT_PORT") or "1025"
+OURS = "http://127.0.0.1:8000,http://localhost:8000"
+ORIGINS = {*(os.environ.get("CHAT_ORIGINS") or OURS).split(",")}
+
+room = Room()
+root = Resource()
+root.putChild(b"", Polls(room, ORIGINS))
+
+application = service.Application("chat")
+doors = Doors(room, ORIGINS, Site(root))
+listener = strports.service(f"tcp:{PORT}:interface=127.0.0.1", doors)
+listener.setServiceParent(application)
