@@ -12,12 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.clients import GREETING
 from tests.support.polling import newcomer, texts
 
 SINCE_STAGE = 5
+pytestmark = pytest.mark.thorough
 
 LAST = "the last message"
 
