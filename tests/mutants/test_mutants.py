@@ -17,6 +17,7 @@ import pytest
 
 from tutorial.stages import ROOT, find_stage
 
+pytestmark = pytest.mark.thorough  # It judges the tests, and no stage.
 MUTANTS = sorted(Path(__file__).parent.glob("*/*.patch"))
 
 
@@ -65,15 +66,7 @@ def verdicts(request, tmp_path_factory):
     pool.shutdown(cancel_futures=True)
 
 
-def marks(patch: Path) -> list:
-    """Mistakes in exercises are judged by `make test-all` only: there are many."""
-    exercise = find_stage(patch.parent.name).is_exercise
-    return [pytest.mark.thorough] if exercise else []
-
-
-@pytest.mark.parametrize(
-    "patch", [pytest.param(p, id=name(p), marks=marks(p)) for p in MUTANTS]
-)
+@pytest.mark.parametrize("patch", MUTANTS, ids=name)
 def test_the_mistake_is_caught_and_named(
     patch, verdicts: dict[Path, Future[subprocess.CompletedProcess]], request
 ):

@@ -26,16 +26,14 @@ HERE = Path(__file__).parent
 STAGES = load_stages()
 VARIANTS = sorted(folder.parent.name for folder in HERE.glob(f"*/{STAGES[0].id}"))
 REWORDED = "reworded"
-# The newest stage is asked all that the others are; the other one has another server.
-SHARE = [("library", STAGES[1]), ("library", STAGES[-1]), ("plain", STAGES[-1])]
 # Of the stages that one folder serves, the last asks all that the others ask.
-ALL = [
+CASES = [
     (variant, stage)
     for variant in VARIANTS
     for stage, after in pairwise([*STAGES, None])
     if after is None or (HERE / variant / after.id).is_dir()
 ]
-ALL.append((REWORDED, STAGES[-1]))
+CASES.append((REWORDED, STAGES[-1]))
 # No machine is so busy that a right solution is called slow.
 PATIENT = Limits().stretched(6)
 
@@ -70,11 +68,10 @@ def reword(folder: Path) -> Path:
     return folder
 
 
-def judge(folder: Path, variant: str, stage: Stage, *, thorough: bool) -> Verdict:
-    """What `check` comes to for a variant of a stage; `thorough` asks all tests."""
+def judge(folder: Path, variant: str, stage: Stage) -> Verdict:
+    """What `check --all` comes to for a variant of a stage."""
     composed = compose(variant, stage, folder / f"{variant}-{stage.id}")
-    browser = thorough and bool(find_browser())
-    options = {"browser": browser, "thorough": thorough, "limits": PATIENT}
+    options = {"browser": bool(find_browser()), "thorough": True, "limits": PATIENT}
     return Judge(stage, composed, **options).run()
 
 
@@ -85,10 +82,9 @@ def verdicts(request, tmp_path_factory):
     found: dict[str, Future[Verdict]] = {}
     for item in request.session.items:
         if item.path == request.path and "verdict" in item.fixturenames:
-            thorough = item.get_closest_marker("thorough") is not None
             case = item.callspec.params["variant"], item.callspec.params["stage"]
             folder = tmp_path_factory.mktemp(case[0])
-            found[item.nodeid] = pool.submit(judge, folder, *case, thorough=thorough)
+            found[item.nodeid] = pool.submit(judge, folder, *case)
     yield found
     pool.shutdown(cancel_futures=True)
 
@@ -99,23 +95,13 @@ def verdict(request, verdicts) -> Verdict:
     return verdicts[request.node.nodeid].result()
 
 
-def is_right(verdict: Verdict) -> None:
-    __tracebackhide__ = True
-    assert verdict.kind is Kind.RIGHT, f"A false alarm: {verdict.failure}"
-    assert {result.status for result in verdict.tasks} == {"passed"}
-
-
-@pytest.mark.parametrize(("variant", "stage"), SHARE, ids=name)
-def test_a_variant_passes_the_contract(variant, stage, verdict):
-    is_right(verdict)
-
-
 @pytest.mark.thorough
-@pytest.mark.parametrize(("variant", "stage"), ALL, ids=name)
+@pytest.mark.parametrize(("variant", "stage"), CASES, ids=name)
 def test_every_variant_of_every_stage_passes_all_tests(
     variant, stage, verdict, chromium_path
 ):
-    is_right(verdict)
+    assert verdict.kind is Kind.RIGHT, f"A false alarm: {verdict.failure}"
+    assert {result.status for result in verdict.tasks} == {"passed"}
     assert verdict.left_out == 0
 
 
