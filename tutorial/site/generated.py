@@ -61,7 +61,7 @@ def diff_page(old: Stage, new: Stage) -> Generated:
     edits = [FileEdit.between(path, old.folder, new.folder) for path in paths]
     moves = find_moves(edits)
     page.add(
-        f"# The difference, {_place(old)} to {_place(new)}",
+        f"# The difference, {old.short} to {new.short}",
         "",
         f"Everything that changes from [{old.short}, {old.title}]"
         f"(../{old.chapter}) to [{new.short}, {new.title}](../{new.chapter}). "
@@ -81,10 +81,6 @@ def diff_page(old: Stage, new: Stage) -> Generated:
         page.add(f"## `{edit.path}` {{#{slug(edit.path)}}}")
         page.mark(_file_diff(edit, moves))
     return page
-
-
-def _place(stage: Stage) -> str:
-    return stage.short.removeprefix("stage ")
 
 
 def _argument(stage: Stage) -> str:
