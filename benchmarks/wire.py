@@ -64,18 +64,25 @@ def join(port: int, token: str = "") -> socket.socket:
             Sec_WebSocket_Key="AAAAAAAAAAAAAAAAAAAAAA==",
         )
     )
-    came = b""
-    while token and not came.endswith(b"\r\n\r\n"):
-        came += connection.recv(1)
     if token:
+        read_until(connection, b"\r\n\r\n", most=1)
         connection.sendall(client_frame(token.encode()))
-    while not came.endswith(server_frame(GREETING)):
-        data = connection.recv(4096)
+    read_until(connection, server_frame(GREETING))
+    connection.setblocking(False)
+    return connection
+
+
+def read_until(connection: socket.socket, end: bytes, most: int = 4096) -> None:
+    """Read, at `most` bytes at once, until what came ends so.
+
+    Raises ConnectionError if the server hangs up before.
+    """
+    came = b""
+    while not came.endswith(end):
+        data = connection.recv(most)
         if not data:
             raise ConnectionError(f"The server hung up. It had sent {came!r}.")
         came += data
-    connection.setblocking(False)
-    return connection
 
 
 def problems(heard: list[list], said: list) -> list[str]:

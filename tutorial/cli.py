@@ -38,12 +38,18 @@ def main():
         stream.reconfigure(errors="replace")
 
 
+class UnknownStage(click.ClickException):
+    """There is no such stage. With code 1, `check` would judge the folder."""
+
+    exit_code = 2
+
+
 def known_stage(name: str) -> Stage:
-    """The stage of that number or id. Raises ClickException."""
+    """The stage of that number or id. Raises UnknownStage."""
     try:
         return find_stage(name)
     except LookupError as error:
-        raise click.ClickException(str(error)) from error
+        raise UnknownStage(str(error)) from error
 
 
 def choose(name: str | None) -> tuple[Path, str]:
@@ -254,7 +260,13 @@ def check(
         fail(text)
     console = Console(highlight=False, stderr=as_json)
     browser = None if no_browser else checks.find_browser()
-    judge = Judge(chosen, path.expanduser(), browser=bool(browser), limits=limits())
+    judge = Judge(
+        chosen,
+        path.expanduser(),
+        browser=bool(browser),
+        thorough=thorough,
+        limits=limits(),
+    )
     title = f"{chosen.name}: {judge.verdict.folder}"
     console.print(Text(title), soft_wrap=True)
     if not browser:
@@ -323,11 +335,11 @@ def check_class(
 
 
 def limits() -> Limits:
-    """The limits of a check, from the environment. Raises ClickException."""
+    """The limits of a check, from the environment; ends it where they make no sense."""
     try:
         return limits_here()
     except (ValueError, TypeError) as error:
-        raise click.ClickException(f"{VARIABLE} cannot be read: {error}") from error
+        fail(f"{VARIABLE} cannot be read: {error}")
 
 
 def fail(text: str) -> NoReturn:

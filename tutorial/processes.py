@@ -27,13 +27,15 @@ atexit.register(_guards.close)
 
 
 def free_ports(count: int) -> list[int]:
-    """Different TCP ports of 127.0.0.1 that nobody else uses, at most nine.
+    """Different TCP ports of 127.0.0.1 that nobody else uses, one to nine of them.
 
     They stay ours until this process ends, also between a server's end and the next
-    one's start: whoever asks here, in whatever process, holds the port before them.
-    They lie below those that a system hands out by itself, to any client.
+    one's start: each ten of ports has a guard, which this process binds and keeps, and
+    whoever asks here binds the guard first. They lie below those that a system hands
+    out by itself, to any client. Raises OSError when there are none.
     """
-    while True:
+    assert 1 <= count <= 9
+    for _ in range(1_000):
         guarded = random.randrange(20_000, 32_000, 10)
         ports = [guarded + 1 + number for number in range(count)]
         with ExitStack() as stack:
@@ -47,6 +49,7 @@ def free_ports(count: int) -> list[int]:
                 continue
             _guards.push(stack.pop_all())
             return ports
+    raise OSError("no free ports between 20000 and 32000")
 
 
 def adopt_orphans() -> None:

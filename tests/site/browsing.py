@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tutorial.site.pages import all_pages
 from tutorial.stages import load_snapshots
@@ -49,25 +49,31 @@ def serving(folder: Path) -> Iterator[str]:
 def opened(
     browser: Browser, address: str, **context
 ) -> Iterator[tuple[Page, list[str]]]:
+    """Open a page in a window of its own; yields the same as visited()."""
+    with browser.new_context(**context) as window, visited(window, address) as found:
+        yield found
+
+
+@contextmanager
+def visited(window: BrowserContext, address: str) -> Iterator[tuple[Page, list[str]]]:
     """Open a page; yields it and the complaints: failed requests, console, errors."""
     complaints: list[str] = []
-    with browser.new_context(**context) as window:
-        page = window.new_page()
-        origin = "/".join(address.split("/")[:3])
+    page = window.new_page()
+    origin = "/".join(address.split("/")[:3])
 
-        def only_ours(route):
-            if route.request.url.startswith(f"{origin}/"):
-                route.continue_()
-            else:
-                complaints.append(f"asks for {route.request.url}")
-                route.abort()
+    def only_ours(route):
+        complaints.append(f"asks for {route.request.url}")
+        route.abort()
 
-        page.route("**/*", only_ours)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.route(lambda url: not url.startswith(f"{origin}/"), only_ours)
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+    try:
         page.goto(address, wait_until="load")
         yield page, complaints
+    finally:
+        page.close()
 
 
 def violations(page: Page, within: str = "html") -> list[str]:

@@ -11,12 +11,12 @@ import json
 import re
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.site.browsing import opened, violations
+from tests.site.browsing import opened, violations, visited
 from tests.support.whitebox import stage_modules
 from tutorial.site.pages import DOCS
 from tutorial.stages import find_stage
@@ -88,16 +88,34 @@ def data(site):
     return {design["id"]: design for design in found["designs"]}
 
 
+@pytest.fixture(scope="module")
+def windows(chromium):
+    """A function that returns the window with some options: a new one takes long."""
+    found = {}
+    with ExitStack() as stack:
+
+        def window(**options):
+            key = repr(sorted(options.items()))
+            if key not in found:
+                found[key] = stack.enter_context(chromium.new_context(**options))
+            return found[key]
+
+        yield window
+
+
 @pytest.fixture
-def toy(toy_address, chromium):
+def toy(toy_address, windows):
     """A function that opens the page; afterwards its console must be empty."""
 
     @contextmanager
     def open_toy(fragment="", **options):
-        options = {"reduced_motion": "reduce", **DESKTOP, **options}
-        with opened(chromium, toy_address + fragment, **options) as (page, complaints):
+        window = windows(**{"reduced_motion": "reduce", **DESKTOP, **options})
+        with visited(window, toy_address + fragment) as (page, complaints):
             page.locator("#scheduler[data-ready]").wait_for()
-            yield Toy(page)
+            try:
+                yield Toy(page)
+            finally:
+                page.evaluate("localStorage.clear()")  # The next reader is a new one.
             # A page that is left while it loads has not got its icon.
             assert not [text for text in complaints if "favicon" not in text]
 
@@ -327,7 +345,7 @@ def test_the_levels_come_one_after_the_other(toy):
 def test_where_nothing_can_be_stored_it_works_all_the_same(toy, chromium, toy_address):
     refuse = "Object.defineProperty(window, 'localStorage', {get() { throw 1; }})"
     with opened(chromium, "about:blank", **DESKTOP) as (page, _):
-        page.unroute("**/*")
+        page.unroute_all()
         page.add_init_script(refuse)
         page.goto(toy_address)
         found = Toy(page)
@@ -704,7 +722,7 @@ def test_without_scripts_a_sentence_and_the_table_stay(toy_address, chromium):
 
 def test_without_the_data_a_sentence_and_the_table_stay(toy_address, chromium):
     with opened(chromium, "about:blank", **DESKTOP) as (page, _):
-        page.unroute("**/*")
+        page.unroute_all()
         page.route("**/scheduler.json", lambda route: route.fulfill(status=404))
         page.goto(toy_address)
         expect(page.get_by_text("The schedules could not be loaded.")).to_be_visible()

@@ -11,9 +11,11 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 from markdown.extensions.toc import slugify
 
 from tests.support.servers import free_ports, wait_until
+from tutorial.cli import main
 from tutorial.judge import Kind, Unfit, take_copy
 from tutorial.limits import Limits
 from tutorial.processes import is_gone
@@ -338,8 +340,28 @@ def test_limits_that_cannot_be_read_are_one_sentence(answer, environment, mine):
     env = environment(*free_ports(2), TUTORIAL_LIMITS="{")
     words = ["check", "1", "--path", mine("1"), "--no-browser"]
     code, output, errors = answer("-m", "tutorial", *words, env=env)
-    assert code == 1
+    assert code == Kind.TOOL.code
     assert "TUTORIAL_LIMITS cannot be read" in errors
+
+
+@pytest.mark.parametrize("command", ["check 9 --path .", "check-class . --stage 9"])
+def test_an_unknown_stage_is_no_verdict(answer, command):
+    code, output, errors = answer("-m", "tutorial", *command.split())
+    assert code == 2
+    assert "There is no stage '9'" in errors
+
+
+@pytest.mark.parametrize(("words", "wanted"), [((), False), (("--all",), True)])
+def test_all_asks_for_what_takes_long(monkeypatch, words, wanted):
+    asked = []
+
+    def judge(*_, **options):
+        asked.append(options["thorough"])
+        raise SystemExit
+
+    monkeypatch.setattr("tutorial.judge.Judge", judge)
+    CliRunner().invoke(main, ["check", "1", "--path", ".", *words])
+    assert asked == [wanted]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -155,17 +155,17 @@ def test_a_command_survives_the_shell(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "code", "message"),
     [
-        (["run", "7"], "There is no stage '7'. There is 1 (stage1_django_ui)"),
-        (["run", os.curdir], "holds no manage.py, so it is no Django project."),
-        (["diff", "1", "7"], "There is no stage '7'."),
-        (["diff", "1", "stage1_django_ui"], "Both are stage1_django_ui."),
+        (["run", "7"], 1, "There is no stage '7'. There is 1 (stage1_django_ui)"),
+        (["run", os.curdir], 1, "holds no manage.py, so it is no Django project."),
+        (["diff", "1", "7"], 2, "There is no stage '7'."),
+        (["diff", "1", "stage1_django_ui"], 1, "Both are stage1_django_ui."),
     ],
 )
-def test_a_wrong_word_is_one_sentence(answer, words, message):
-    code, output, errors = answer("-m", "tutorial", *words)
-    assert code == 1
+def test_a_wrong_word_is_one_sentence(answer, words, code, message):
+    ended, output, errors = answer("-m", "tutorial", *words)
+    assert ended == code
     assert message in errors
     assert len(errors.strip().splitlines()) == 1
     assert not output

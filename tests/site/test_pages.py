@@ -1,0 +1,27 @@
+"""Every page, wide and light, then narrow and dark: quiet, and readable for all."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.site.browsing import opened, paths, violations
+
+DESK = {"width": 1440, "height": 900}
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.mark.parametrize("path", paths())
+def test_a_page_is_quiet_and_reads_for_everyone(path, address, chromium):
+    window = {"viewport": DESK, "color_scheme": "light"}
+    with opened(chromium, f"{address}/{path}", **window) as (page, complaints):
+        expect(page.locator("body")).to_have_attribute(
+            "data-md-color-scheme", "default"
+        )
+        assert not violations(page)
+        # As if the reader turned to a phone, in the dark: to load it anew takes longer.
+        page.set_viewport_size(PHONE)
+        page.emulate_media(color_scheme="dark")
+        expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= PHONE["width"], "It scrolls sideways."
+        assert not violations(page)
+        assert not complaints
