@@ -86,13 +86,20 @@ def targets(config) -> list[Target]:
     return [Target(stage, (path or stage.folder).resolve()) for stage in stages]
 
 
-def marks_of(stage: Stage, first: int, newest: Stage) -> list:
+def marks_of(stage: Stage, first: int, found: list[Stage], browser: bool) -> list:
     """The marks of a test that holds since stage `first`, when it judges `stage`.
 
-    What an exercise owes to the chapters before it, the newest shows in each run.
+    `found` are all that this run judges. What an exercise owes to the chapters before
+    it, the newest shows. A browser, which takes long, looks at each page of a stage
+    where it is new and in the last stage.
     """
-    owed = stage.is_exercise and first < stage.number
-    return [pytest.mark.thorough] if owed and stage != newest else []
+    owed = stage.is_exercise and first < stage.number and stage != found[-1]
+    if browser and len(found) > 1:
+        last = max(one.number for one in found if not one.is_exercise)
+        touched = "".join([*stage.adds, *stage.changes])
+        new = not stage.builds_on or "static" in touched or "templates" in touched
+        owed |= stage.is_exercise or not (new or stage.number == last)
+    return [pytest.mark.thorough] if owed else []
 
 
 def pytest_generate_tests(metafunc):
@@ -101,12 +108,15 @@ def pytest_generate_tests(metafunc):
     for fixture, scope in [("chat", "session"), ("classes", "function")]:
         if fixture in metafunc.fixturenames:
             first, last = marker.args if marker else (metafunc.module.SINCE_STAGE, 99)
-            found = targets(metafunc.config)
-            newest = found[-1].stage
+            judged = targets(metafunc.config)
+            found = [target.stage for target in judged]
+            browser = metafunc.definition.path.parent.name == "browser"
             cases = [
-                pytest.param(target, id=stage.id, marks=marks_of(stage, first, newest))
-                for target in found
-                if first <= (stage := target.stage).number <= last
+                pytest.param(
+                    target, id=stage.id, marks=marks_of(stage, first, found, browser)
+                )
+                for target, stage in zip(judged, found, strict=True)
+                if first <= stage.number <= last
             ]
             # An empty list would be reported as a skipped test.
             cases = cases or [pytest.param(None, marks=pytest.mark.not_judged)]

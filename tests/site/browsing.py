@@ -86,6 +86,17 @@ def violations(page: Page, within: str = "html") -> list[str]:
     ]
 
 
+# One of each kind of page: those of a kind are made alike.
+KINDS = [
+    "index.html",
+    "3_longpoll.html",
+    "carry_on.html",
+    "diff/4-5.html",
+    "reference.html",
+    "switcher.html",
+]
+
+
 def paths() -> list[str]:
     """The address of every page, written or generated, relative to the site."""
     written = [page.path for page in all_pages()]

@@ -2,19 +2,15 @@
 
 import pytest
 
-from tests.site.browsing import opened
+from tests.site.browsing import KINDS, opened
 
 WINDOW = {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light"}
-
-
-# One of each kind: the pages of a kind are made alike.
-KINDS = ["index", "3_longpoll", "carry_on", "diff/4-5", "reference", "switcher"]
 
 
 @pytest.mark.parametrize("path", KINDS)
 def test_a_page_reads_without_scripts(path, address, chromium):
     options = {**WINDOW, "java_script_enabled": False}
-    with opened(chromium, f"{address}/{path}.html", **options) as (page, complaints):
+    with opened(chromium, f"{address}/{path}", **options) as (page, complaints):
         assert len(page.locator("article").inner_text()) > 400
         assert not complaints
 

@@ -315,6 +315,7 @@ def test_what_a_person_reads(answer, environment, mine):
         assert text in output, output
 
 
+@pytest.mark.thorough
 def test_where_there_is_a_browser_it_looks_at_the_pages(check, mine, chromium_path):
     narrow = "\nbody { min-width: 900px; }\n"
     folder = mine("1", chat=lambda text: text + narrow)
