@@ -416,8 +416,10 @@ class Judge:
     def _watch(self, lane: Lane, work: Path) -> None:
         """End the check where a program takes more than it may."""
         limits, sizes = self.limits, {}
-        for log in work.glob("*/*/*.log"):
-            sizes[log] = log.stat().st_size
+        for one in self.lanes:
+            # Not all of `work`: what a browser keeps there comes and goes meanwhile.
+            for log in (work / one.name).glob("*/*.log"):
+                sizes[log] = log.stat().st_size
         if sum(sizes.values()) > limits.output:
             log = max(sizes, key=sizes.get)
             says = f"wrote more than {limits.output / 1e6:g} MB of output"
