@@ -8,23 +8,10 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.pages import SHORT_WAITS
 from tests.support.servers import wait_until
 
 SINCE_STAGE = 3
-
-# Half a second stands for the seconds that the page waits for an answer, however it
-# measures them.
-SHORT_WAITS = """
-const short = (wait) => Math.min(wait, 500);
-const { timeout } = AbortSignal;
-AbortSignal.timeout = (wait) => timeout.call(AbortSignal, short(wait));
-const { setTimeout } = window;
-window.setTimeout = (done, wait, ...rest) => setTimeout(done, short(wait), ...rest);
-const { set } = Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, "timeout");
-Object.defineProperty(XMLHttpRequest.prototype, "timeout", {
-  set(wait) { set.call(this, short(wait)); },
-});
-"""
 
 
 def join_by_polling(window):

@@ -200,6 +200,17 @@ def test_a_token_in_the_address_opens_nothing(chat, rooms):
     says_why(answer, 401, "GET with its token in the address, which logs keep,")
 
 
+@pytest.mark.parametrize(("scheme", "status"), [("", 401), ("bearer ", 200)])
+def test_a_token_is_named_as_one(chat, rooms, scheme, status):
+    headers = {"Authorization": scheme + chat.token(rooms[1])}
+    path = "/?lastupdate=-1"
+    answer = Request(chat, "GET", path, headers=headers, token="").answer()
+    assert answer.status == status, (
+        f"GET with Authorization: {scheme}TOKEN should be {status}: the word before "
+        f"the token says what it is, in capitals or not. It was {answer.status}."
+    )
+
+
 def test_a_preflight_needs_no_token_and_allows_it(chat):
     ask_first = {
         "Origin": chat.origin,

@@ -20,8 +20,10 @@ GONE = Failure(Exception("gone"))
 
 
 @pytest.fixture
-def clock(classes) -> Clock:
+def clock(classes, whole) -> Clock:
     """The clock by which a socket has to say its token."""
+    if whole.reactor:
+        return whole.reactor
     clock = Clock()
     classes.WebsocketChat.callLater = staticmethod(clock.callLater)
     return clock
@@ -94,6 +96,8 @@ def test_who_says_no_token_in_time_is_closed(classes, clock, factory):
     silent.textMessageReceived(token())
     assert list(factory.rooms) == ["1"]
     assert factory.rooms["1"].clients == [ann]
+    for client in (silent, binary):  # They read that they have to go.
+        client.connectionLost(GONE)
     assert clock.getDelayedCalls() == []
 
 

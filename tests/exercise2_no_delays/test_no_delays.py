@@ -115,6 +115,19 @@ def test_what_the_kernel_does_not_take_is_left_to_the_reactor(whole, takes):
     assert sent(ann) == ["hello"]
 
 
+def test_who_is_refused_and_does_not_read_is_dropped(whole, classes):
+    ann, bob = join(whole.factory), join(whole.factory)
+    for client in (ann, bob):
+        client.bytesMessageReceived(b"\0")
+    bob.connectionLost(None)  # It read, and went.
+    whole.reactor.advance(classes.WebsocketChat.goodbye_seconds - 0.1)
+    assert not ann.transport.tcp.aborted
+    whole.reactor.advance(0.1)
+    assert ann.transport.tcp.aborted and not bob.transport.tcp.aborted
+    ann.connectionLost(None)
+    assert whole.reactor.getDelayedCalls() == []
+
+
 def test_after_a_close_frame_nothing_follows(whole):
     ann, bob = join(whole.factory), join(whole.factory)
     ann.bytesMessageReceived(b"\0")  # refused: the server closes

@@ -101,7 +101,10 @@ class Whole:
 
     @property
     def _room(self):
-        return self.factory.rooms["1"] if hasattr(self.factory, "rooms") else None
+        if not hasattr(self.factory, "rooms"):
+            return None
+        # To look must not make a room.
+        return self.factory.rooms.get("1") or self.factory.rooms.default_factory()
 
     @property
     def clients(self) -> list:
