@@ -82,19 +82,25 @@ async def talk(chat, clients: int, each: int) -> list[list[str]]:
     async with AsyncExitStack() as stack:
         sockets = [
             await stack.enter_async_context(
-                connect(chat.ws_url, origin=chat.origin, proxy=None, compression=None)
+                connect(
+                    chat.ws_url,
+                    origin=chat.origin,
+                    proxy=None,
+                    compression=None,
+                    max_size=None,
+                )
             )
             for _ in range(clients)
         ]
         for socket_ in sockets:
-            if token := chat.token():
-                await socket_.send(token)
+            if hello := chat.hello(chat.token()):
+                await socket_.send(hello)
             async with asyncio.timeout(SECONDS):
                 await socket_.recv()  # the greeting
 
         async def speak(number: int) -> None:
             for count in range(each):
-                await sockets[number].send(f"{number}:{count}")
+                await sockets[number].send(chat.saying(f"{number}:{count}"))
 
         latest = 0.0  # when somebody heard something
 
@@ -105,7 +111,7 @@ async def talk(chat, clients: int, each: int) -> list[list[str]]:
                 while len(heard) < clients * each:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(SECONDS):
-                            heard.append(await sockets[number].recv())
+                            heard += chat.texts_in(await sockets[number].recv())
                         latest = time.monotonic()
                     # On a busy machine the others may be what one waits for.
                     if time.monotonic() - latest > SECONDS:
@@ -286,13 +292,15 @@ def test_bytes_that_are_no_text_end_only_their_speaker(chat):
 
 @pytest.mark.parametrize(
     ("bad", "code"),
-    [((Opcode.BINARY, b"\0"), 1003), ((Opcode.TEXT, b"x" * (LIMIT + 1)), 1009)],
+    [(Opcode.BINARY, 1003), (Opcode.TEXT, 1009)],
     ids=["binary", "too-long"],
 )
 def test_who_was_refused_says_no_more(chat, bad, code):
     with RawClient(chat) as raw, Client(chat, "Bob") as bob:
+        too_long = (bad, chat.saying("x" * (LIMIT + 1)).encode())
+        more = (Opcode.TEXT, chat.saying("and another thing").encode())
         # All in one piece, so the rest is there before the server can close.
-        raw.send_frames(bad, bad, (Opcode.TEXT, b"and another thing"))
+        raw.send_frames(too_long, too_long, more)
         raw.read_until(code.to_bytes(2, "big"), f"close with code {code}")
         bob.say("hello")
         bob.hears("hello", because="the server was closing on the other one already")
@@ -300,7 +308,8 @@ def test_who_was_refused_says_no_more(chat, bad, code):
 
 def test_a_pong_is_taken_without_a_word(chat):
     with RawClient(chat) as raw, Client(chat, "Bob") as bob:
-        raw.send_frames((Opcode.PONG, b""), (Opcode.TEXT, b"after the pong"))
+        after = chat.saying("after the pong")
+        raw.send_frames((Opcode.PONG, b""), (Opcode.TEXT, after.encode()))
         bob.hears("after the pong", because="a pong disturbs nobody")
 
 

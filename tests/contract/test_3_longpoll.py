@@ -9,12 +9,23 @@ import pytest
 from bs4 import BeautifulSoup
 
 from tests.support.clients import Client
-from tests.support.polling import SECONDS, Request, ask, newcomer, post, settle, texts
+from tests.support.polling import (
+    SECONDS,
+    Request,
+    ask,
+    cursor_of,
+    data_of,
+    newcomer,
+    post,
+    settle,
+    texts,
+)
 
 SINCE_STAGE = 3
 LIMIT = 4096  # characters in one message, as the wire format says
 
 
+@pytest.mark.stages(3, 7)
 def test_a_new_poller_is_greeted_at_once(chat):
     answer = ask(chat, -1).answer()
     greeting = {"status": 1, "timestamp": 0.0, "data": chat.data("connected...")}
@@ -37,12 +48,12 @@ def test_a_post_is_answered_with_what_was_stored(chat):
     paul = newcomer(chat, "Paul")
     reply = post(chat, "hello").reply
     data = chat.data("hello")
-    assert (reply.get("status"), reply.get("data")) == (1, data), (
+    assert (reply.get("status"), data_of(reply)) == (1, data), (
         'POST new_message=hello should be answered with {"status": 1, "timestamp": t, '
         f'"data": {json.dumps(data)}}}, but the answer was {reply}.'
     )
     paul.hears("hello", because="it was posted")
-    assert paul.lastupdate == reply["timestamp"], (
+    assert paul.lastupdate == cursor_of(reply), (
         "The timestamp in the answer to a POST should be that of the stored message."
     )
 
@@ -51,7 +62,7 @@ def test_without_a_cursor_polling_begins_at_the_beginning(chat):
     chat.restart()
     post(chat, "the first words")
     reply = ask(chat).answer().reply
-    assert reply.get("data") == chat.data("the first words"), (
+    assert data_of(reply) == chat.data("the first words"), (
         "GET / without lastupdate should count as 0.0 and give the first message, "
         f"but the answer was {reply}."
     )
@@ -223,8 +234,8 @@ def test_other_methods_are_refused(chat):
 def test_a_post_behind_a_parked_poll_on_one_connection_is_heard(chat):
     paul = newcomer(chat, "Paul")
     head = f"Host: chat\r\nAuthorization: Bearer {chat.token()}\r\n"
-    poll = f"GET /?lastupdate={paul.lastupdate!r} HTTP/1.1\r\n{head}\r\n"
-    form = "new_message=from+behind"
+    poll = f"GET /{chat.query(paul.lastupdate)} HTTP/1.1\r\n{head}\r\n"
+    form = chat.form("from behind")
     behind = (
         f"POST / HTTP/1.1\r\n{head}"
         "Content-Type: application/x-www-form-urlencoded\r\n"
@@ -245,6 +256,7 @@ def test_a_post_behind_a_parked_poll_on_one_connection_is_heard(chat):
     paul.hears("from another connection", "from behind", because="both were posted")
 
 
+@pytest.mark.stages(3, 7)
 def test_nothing_is_wrapped_in_a_callback(chat):
     request = Request(chat, "GET", "/?lastupdate=-1&callback=alert")
     assert texts(request.answer().reply) == ["connected..."], "JSONP is gone."

@@ -154,8 +154,8 @@ def test_a_socket_with_a_bad_token_is_closed_and_told_why(chat, rooms, kind):
     with Client(chat, "Ann", rooms[0]) as ann, Client(chat, "Bob", rooms[1]) as bob:
         with knocking(chat) as raw:
             # What comes behind it is there before the server can close.
-            behind = (Opcode.TEXT, b"and another thing")
-            raw.send_frames((Opcode.TEXT, token.encode()), behind)
+            behind = (Opcode.TEXT, chat.saying("and another thing").encode())
+            raw.send_frames((Opcode.TEXT, chat.hello(token).encode()), behind)
             what = f"close with code 4401 when a socket says first {token[:80]!r}"
             raw.read_until(code(4401), what)
         for client in (ann, bob):
@@ -232,7 +232,7 @@ def test_a_token_expires(chat, rooms):
         chat.clock.set(time.time() + 7 * DAY)
         try:
             with knocking(chat) as raw:
-                raw.send_frames((Opcode.TEXT, token.encode()))
+                raw.send_frames((Opcode.TEXT, chat.hello(token).encode()))
                 what = "close with code 4410 when a token is a week old"
                 raw.read_until(code(4410), what)
             answer = ask(chat, -1, token=token).answer()
@@ -293,7 +293,7 @@ def be_refused(chat, numbers: range) -> None:
         for number in numbers:
             token = f"{number}{'x' * 2000}:invented:signature"
             with knocking(chat) as raw:
-                raw.send_frames((Opcode.TEXT, token.encode()))
+                raw.send_frames((Opcode.TEXT, chat.hello(token).encode()))
                 raw.read_until(code(4401), "close with code 4401")
             head = f"Host: chat\r\nAuthorization: Bearer {token}\r\n"
             polls.sendall(f"GET / HTTP/1.1\r\n{head}\r\n".encode())
@@ -315,7 +315,7 @@ def test_a_room_whose_clients_stall_delays_no_other(chat, rooms):
         times = []
         for number in range(50):
             # 8 MB in all for each of those who do not read.
-            speaker.send_frames(*[(Opcode.TEXT, b"x" * 4096)] * 40)
+            speaker.send_frames(*long_messages(chat, 40))
             before = time.perf_counter()
             ann.say(f"message {number}")
             ann.hears(
@@ -328,6 +328,11 @@ def test_a_room_whose_clients_stall_delays_no_other(chat, rooms):
         "In one room somebody talks, and twenty clients do not read. In another, a "
         f"message took {median(times):.2f} s at the median, {max(times):.2f} at worst."
     )
+
+
+def long_messages(chat, count: int) -> list[tuple[Opcode, bytes]]:
+    """So many frames that say as much as is allowed."""
+    return [(Opcode.TEXT, chat.saying("x" * 4096).encode()) for _ in range(count)]
 
 
 def test_twenty_rooms_at_once(chat):

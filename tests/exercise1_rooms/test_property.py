@@ -16,10 +16,10 @@ from hypothesis.stateful import (
 )
 
 from tests.support.ledger import Ledger
-from tests.support.polling import texts
+from tests.support.polling import cursor_of, texts
 from tests.support.reactor import log_events
 from tests.support.requests import FakeRequest, get, post, token
-from tests.support.transport import connect, join, sent
+from tests.support.transport import connect, join, say, sent, show
 
 SINCE_STAGE = 6
 ROOMS = st.sampled_from([1, 2, 3])
@@ -31,7 +31,7 @@ class Poller:
 
     name: str
     room: int
-    lastupdate: float = 0.0
+    lastupdate: float | tuple = 0.0
     parked: FakeRequest | None = None
 
     def ask(self, http_chat) -> list[str]:
@@ -40,7 +40,7 @@ class Poller:
             self.parked = get(http_chat, self.lastupdate, self.room)
         if (reply := self.parked.reply) is None:
             return []
-        self.parked, self.lastupdate = None, reply["timestamp"]
+        self.parked, self.lastupdate = None, cursor_of(reply)
         return texts(reply)
 
     def lose_the_answer(self) -> None:
@@ -98,7 +98,7 @@ def chat_machine(classes):
         def socket_says(self, socket):
             name, room = socket
             text = self.said(name, room)
-            self.listening[name].textMessageReceived(text)
+            say(self.listening[name], text)
             if not self.listening[name].transport.closing:
                 self.ledger.acknowledged(text)
 
@@ -117,9 +117,9 @@ def chat_machine(classes):
         @rule(room=ROOMS, end=st.sampled_from(["", "x", ":", ":x:y"]))
         def a_bad_token_comes(self, room, end):
             client = connect(self.chat.factory)
-            client.textMessageReceived(f"{room}{end}")
+            show(client, f"{room}{end}")
             assert client.transport.closed == 4401
-            client.textMessageReceived(token(room))
+            show(client, token(room))
             client.connectionLost(None)
             request = FakeRequest("GET", room)
             request.requestHeaders.setRawHeaders(b"authorization", [end.encode()])
@@ -131,7 +131,7 @@ def chat_machine(classes):
             # It begins now: what is said before may be forgotten with its room.
             self.opened.add(f"{room}")
             text = self.said(poller.name, room)
-            poller.lastupdate = post(self.chat.http_chat, text, room).reply["timestamp"]
+            poller.lastupdate = cursor_of(post(self.chat.http_chat, text, room).reply)
             self.ledger.joins(poller.name, f"{room}")
             self.everybody.append(poller)
             return poller

@@ -10,10 +10,10 @@ from django.core.signing import BadSignature
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from tests.support.polling import texts
+from tests.support.polling import cursor_of, texts
 from tests.support.reactor import log_events
 from tests.support.requests import FakeRequest, get, post, token
-from tests.support.transport import connect, join, sent
+from tests.support.transport import connect, join, say, sent, show
 
 SINCE_STAGE = 6
 GONE = Failure(Exception("gone"))
@@ -42,9 +42,10 @@ def test_a_client_is_in_no_room_before_its_token(factory):
 
 
 def test_what_is_said_in_a_room_stays_there(whole, factory):
+    at = cursor_of(post(whole.http_chat, "mark", room=2).reply)
     ann, bob, eve = join(factory, 1), join(factory, 1), join(factory, 2)
-    parked = get(whole.http_chat, room=2)
-    ann.textMessageReceived("hello")
+    parked = get(whole.http_chat, at, room=2)
+    say(ann, "hello")
     post(whole.http_chat, "by POST", room=1)
     whole.sweep()
     assert sent(ann) == sent(bob) == ["hello", "by POST"]
@@ -65,7 +66,7 @@ def test_a_bad_token_opens_no_room_and_is_one_line_in_the_log(whole, bad):
     header = [f"Bearer {bad}".encode()]
     request.requestHeaders.setRawHeaders(b"authorization", header)
     with log_events() as events:
-        client.textMessageReceived(bad)
+        show(client, bad)
         request.render(whole.http_chat)
     assert client.transport.closed == 4401
     assert (request.responseCode, request.reply["status"]) == (401, 0)
@@ -77,15 +78,15 @@ def test_a_bad_token_opens_no_room_and_is_one_line_in_the_log(whole, bad):
 
 def test_after_a_bad_token_a_good_one_is_no_use(factory):
     client = connect(factory)
-    client.textMessageReceived("let me in")
-    client.textMessageReceived(token())
+    say(client, "let me in")
+    show(client, token())
     assert (client.transport.sent, factory.rooms) == ([], {})
     client.connectionLost(GONE)
 
 
 def test_who_says_no_token_in_time_is_closed(classes, clock, factory):
     silent, ann, gone, binary = (connect(factory) for _ in range(4))
-    ann.textMessageReceived(token())
+    show(ann, token())
     gone.connectionLost(GONE)
     binary.bytesMessageReceived(b"\0")
     clock.advance(classes.WebsocketChat.token_seconds - 0.1)
@@ -93,7 +94,7 @@ def test_who_says_no_token_in_time_is_closed(classes, clock, factory):
     clock.advance(0.1)
     closed = [client.transport.closed for client in (silent, ann, gone, binary)]
     assert closed == [4408, None, None, 1003]
-    silent.textMessageReceived(token())
+    show(silent, token())
     assert list(factory.rooms) == ["1"]
     assert factory.rooms["1"].clients == [ann]
     for client in (silent, binary):  # They read that they have to go.
@@ -103,7 +104,7 @@ def test_who_says_no_token_in_time_is_closed(classes, clock, factory):
 
 def test_an_empty_room_is_forgotten_when_nobody_came_since_the_last_look(factory):
     ann = join(factory)
-    ann.textMessageReceived("hello")
+    say(ann, "hello")
     look_twice(factory)
     assert factory.rooms["1"].clients == [ann]
     ann.connectionLost(GONE)
@@ -112,7 +113,7 @@ def test_an_empty_room_is_forgotten_when_nobody_came_since_the_last_look(factory
 
 
 def test_a_room_is_kept_while_somebody_polls(whole, factory):
-    at = post(whole.http_chat, "hello").reply["timestamp"]
+    at = cursor_of(post(whole.http_chat, "hello").reply)
     factory.forget_empty_rooms()
     parked = get(whole.http_chat, at)
     look_twice(factory)

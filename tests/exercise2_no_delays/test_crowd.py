@@ -10,7 +10,7 @@ import pytest
 
 from tests.stage5_refactor.test_crowd import Connection, run
 from tests.support.ledger import Ledger
-from tests.support.polling import newcomer, texts
+from tests.support.polling import cursor_of, newcomer, texts
 
 SINCE_STAGE = 7
 pytestmark = pytest.mark.thorough
@@ -19,21 +19,21 @@ pytestmark = pytest.mark.thorough
 class Poller:
     """A poller over one connection, which writes down what it hears."""
 
-    def __init__(self, chat, ledger: Ledger, name: str, at: float):
-        self.connection, self.ledger = Connection(chat), ledger
+    def __init__(self, chat, ledger: Ledger, name: str, at: float | tuple):
+        self.chat, self.connection, self.ledger = chat, Connection(chat), ledger
         self.name, self.at = name, at
 
     async def listen(self, asked: asyncio.Semaphore, times: list[float]) -> None:
         """Poll until the task is cancelled."""
         async with self.connection as connection:
             while True:
-                connection.send("GET", f"/?lastupdate={self.at!r}")
+                connection.send("GET", f"/{self.chat.query(self.at)}")
                 await connection.writer.drain()
                 asked.release()
                 reply = await connection.reply()
                 times.append(perf_counter())
                 self.ledger.hears(self.name, *texts(reply))
-                self.at = reply["timestamp"]
+                self.at = cursor_of(reply)
 
 
 async def crowd(chat, at: float, pollers: int, said: int, killed: int) -> tuple:

@@ -12,8 +12,9 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor, threads
 
-from tests.support.polling import texts
+from tests.support.polling import cursor_of, texts
 from tests.support.requests import ORIGIN, get, post
+from tests.support.transport import say_in
 from tests.support.whitebox import stage_modules
 from tutorial.stages import find_stage
 
@@ -45,7 +46,7 @@ class Asker:
         """Take the answer, if there is one; ask if none is waited for."""
         if self.request is not None and self.request.reply is not None:
             self.heard += texts(self.request.reply)
-            self.at = self.request.reply["timestamp"]
+            self.at = cursor_of(self.request.reply)
             self.request = None
         if self.request is None:
             self.request = get(self.whole.http_chat, self.at)
@@ -91,13 +92,13 @@ def asleep(classes, stepper, make: type, visits: list[str], says: int, asks: int
 
     def scene() -> dict[str, Callable[[], None]]:
         whole = classes.build([ORIGIN])
-        at = in_reactor(post, whole.http_chat, "mark").reply["timestamp"]
+        at = cursor_of(in_reactor(post, whole.http_chat, "mark").reply)
         now[:] = [make(whole, at) for _ in askers]
 
         def speak(name: str) -> Callable[[], None]:
             def body() -> None:
                 steps.stop("S")
-                in_reactor(whole.factory.rooms["1"].say, f"news of {name}")
+                in_reactor(say_in, whole.factory.rooms["1"], f"news of {name}")
 
             return body
 

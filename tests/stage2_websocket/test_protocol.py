@@ -8,7 +8,7 @@ import pytest
 from twisted.python.failure import Failure
 
 from tests.support.reactor import log_events
-from tests.support.transport import Transport, join, sent
+from tests.support.transport import Transport, join, say, sent
 
 SINCE_STAGE = 2
 
@@ -20,6 +20,7 @@ def test_nothing_is_sent_before_the_handshake_is_over(factory):
     assert transport.sent == []
 
 
+@pytest.mark.stages(2, 7)
 def test_a_new_client_is_greeted_and_its_producer_detached(factory):
     client = join(factory)
     assert client.transport.sent == ["connected ...."]
@@ -28,14 +29,14 @@ def test_a_new_client_is_greeted_and_its_producer_detached(factory):
 
 def test_a_message_goes_to_everybody_the_speaker_included(factory):
     ann, bob = join(factory), join(factory)
-    ann.textMessageReceived("hello")
+    say(ann, "hello")
     assert sent(ann) == sent(bob) == ["hello"]
 
 
 def test_who_left_is_sent_nothing_more(whole):
     ann, bob = join(whole.factory), join(whole.factory)
     bob.connectionLost(Failure(Exception("gone")))
-    ann.textMessageReceived("hello")
+    say(ann, "hello")
     assert (sent(ann), sent(bob)) == (["hello"], [])
     assert whole.clients == [ann]
 
@@ -43,13 +44,13 @@ def test_who_left_is_sent_nothing_more(whole):
 def test_a_client_that_is_closing_keeps_nobody_from_hearing(factory):
     ann, bob, cara = join(factory), join(factory), join(factory)
     bob.transport.begin_to_close()
-    ann.textMessageReceived("hello")
+    say(ann, "hello")
     assert (sent(ann), sent(bob), sent(cara)) == (["hello"], [], ["hello"])
 
 
 def test_the_limit_itself_is_allowed(classes, factory):
     ann = join(factory)
-    ann.textMessageReceived("x" * classes.MAX_LENGTH)
+    say(ann, "x" * classes.MAX_LENGTH)
     assert ann.transport.closed is None
     assert sent(ann) == ["x" * classes.MAX_LENGTH]
 
@@ -57,7 +58,7 @@ def test_the_limit_itself_is_allowed(classes, factory):
 @pytest.mark.parametrize(
     ("misbehave", "code", "says"),
     [
-        (lambda client: client.textMessageReceived("x" * 4097), 1009, "too long"),
+        (lambda client: say(client, "x" * 4097), 1009, "too long"),
         (lambda client: client.bytesMessageReceived(b"\0"), 1003, "binary"),
     ],
     ids=["too-long", "binary"],
@@ -84,7 +85,7 @@ def test_who_was_refused_says_no_more_and_is_logged_once(factory):
     with log_events() as events:
         ann.bytesMessageReceived(b"\0")
         ann.bytesMessageReceived(b"\0")
-        ann.textMessageReceived("and another thing")
+        say(ann, "and another thing")
     assert sent(bob) == []
     assert len(events) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from twisted.web.websocket import ConnectionRejected, WebSocketClientEndpoint
 
 from tests.support.reactor import log_events, until
 from tests.support.requests import ORIGIN, token
+from tests.support.transport import has_history
 
 SINCE_STAGE = 2
 
@@ -59,7 +61,8 @@ async def server(classes):
     site = WrappingFactory(Site(root))  # it knows its open connections
     port = await endpoint.listen(site)
     url = f"ws://127.0.0.1:{port.getHost().port}/ws"
-    yield SimpleNamespace(chat=chat, url=url, origins=origins)
+    history = has_history(classes.WebsocketChat)
+    yield SimpleNamespace(chat=chat, url=url, origins=origins, has_history=history)
     await port.stopListening()
     for connection in list(site.protocols):
         connection.abortConnection()
@@ -69,6 +72,10 @@ async def server(classes):
 async def join(server) -> Client:
     client = Client()
     await WebSocketClientEndpoint.new(reactor, server.url).connect(client)
+    if server.has_history:
+        client.transport.sendTextMessage(json.dumps({"token": token()}))
+        assert json.loads(await client.next())["data"] == []
+        return client
     if hasattr(server.chat.factory, "rooms"):
         client.transport.sendTextMessage(token())
     assert await client.next() == "connected ...."
@@ -80,12 +87,17 @@ async def test_two_clients_talk(server):
     # Twisted's own client sends no Origin header.
     server.origins.append(None)
     ann, bob = await join(server), await join(server)
-    ann.transport.sendTextMessage("hello")
-    assert await ann.next() == await bob.next() == "hello"
+    hello, still_here = (
+        json.dumps({"id": text, "text": text}) if server.has_history else text
+        for text in ("hello", "still here")
+    )
+    ann.transport.sendTextMessage(hello)
+    assert "hello" in (heard := await ann.next())
+    assert await bob.next() == heard
     await ann.leave()
     await until(lambda: len(server.chat.clients) == 1, "Ann is off the list")
-    bob.transport.sendTextMessage("still here")
-    assert await bob.next() == "still here"
+    bob.transport.sendTextMessage(still_here)
+    assert "still here" in await bob.next()
     await bob.leave()
 
 

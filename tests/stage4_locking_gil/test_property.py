@@ -16,10 +16,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.support.polling import texts
+from tests.support.polling import cursor_of, texts
 from tests.support.reactor import log_events
 from tests.support.requests import FakeRequest, get, post
-from tests.support.transport import join, sent
+from tests.support.transport import join, say, sent
 
 SINCE_STAGE = 4
 
@@ -38,7 +38,7 @@ class Poller:
             self.parked = get(http_chat, self.lastupdate)
         if (reply := self.parked.reply) is not None:
             self.parked = None
-            self.lastupdate = reply["timestamp"]
+            self.lastupdate = cursor_of(reply)
             self.heard += texts(reply)
 
 
@@ -77,7 +77,7 @@ def chat_machine(classes):
         @rule(socket=sockets)
         def socket_says(self, socket):
             self.said.append(f"message {len(self.said)}")
-            socket.textMessageReceived(self.said[-1])
+            say(socket, self.said[-1])
 
         @rule(socket=sockets)
         def socket_begins_to_close(self, socket):

@@ -10,13 +10,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from urllib.parse import quote
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.clients import GREETING
-from tests.support.polling import newcomer, texts
+from tests.support.polling import cursor_of, newcomer, texts
 
 SINCE_STAGE = 5
 pytestmark = pytest.mark.thorough
@@ -49,7 +48,7 @@ class Connection:
 
     async def post(self, text: str) -> dict:
         """Say `text`; returns the reply."""
-        self.send("POST", "/", f"new_message={quote(text)}")
+        self.send("POST", "/", self.chat.form(text))
         return await self.reply()
 
     async def reply(self) -> dict:
@@ -64,30 +63,53 @@ class Connection:
         return json.loads(body)
 
 
-async def poll_until_last(chat, lastupdate: float) -> list[str]:
+async def poll_until_last(chat, cursor: float | tuple) -> list[str]:
     """Poll until LAST comes; returns the texts before it."""
     heard = []
     async with Connection(chat) as connection:
         while True:
-            connection.send("GET", f"/?lastupdate={lastupdate!r}")
+            connection.send("GET", f"/{chat.query(cursor)}")
             reply = await connection.reply()
             heard += texts(reply)
             if heard[-1] == LAST:
                 return heard[:-1]
-            lastupdate = reply["timestamp"]
+            cursor = cursor_of(reply)
+
+
+class Talk:
+    """A WebSocket on which texts are said and heard, whatever the frames are."""
+
+    def __init__(self, chat, socket: ClientConnection):
+        self.chat, self.socket, self.texts = chat, socket, deque()
+
+    async def send(self, text: str) -> None:
+        """Say `text`."""
+        await self.socket.send(self.chat.saying(text))
+
+    async def recv(self) -> str:
+        """The next text."""
+        while not self.texts:
+            self.texts.extend(self.chat.texts_in(await self.socket.recv()))
+        return self.texts.popleft()
 
 
 @asynccontextmanager
-async def socket_to(chat, room=None) -> AsyncIterator[ClientConnection]:
+async def socket_to(chat, room=None) -> AsyncIterator[Talk]:
     """A WebSocket to the chat server, that has joined and heard the greeting."""
     opening = connect(
-        chat.ws_url, origin=chat.origin, proxy=None, compression=None, max_queue=None
+        chat.ws_url,
+        origin=chat.origin,
+        proxy=None,
+        compression=None,
+        max_queue=None,
+        max_size=None,
     )
     async with opening as socket:
-        if token := chat.token(room):
-            await socket.send(token)
-        assert await socket.recv() == GREETING
-        yield socket
+        if hello := chat.hello(chat.token(room)):
+            await socket.send(hello)
+        greeting = await socket.recv()
+        assert chat.has_history or greeting == GREETING
+        yield Talk(chat, socket)
 
 
 async def listen_until_last(chat, joined: asyncio.Semaphore) -> list[str]:
@@ -109,10 +131,7 @@ async def crowd(chat, since: float, each: int, said: int) -> list[list[str]]:
     async def post_half() -> None:
         async with Connection(chat) as connection:
             for number in range(0, said, 2):
-                connection.send(
-                    "POST", "/", f"new_message={quote(f'message {number}')}"
-                )
-                await connection.reply()
+                await connection.post(f"message {number}")
 
     async def say_half() -> None:
         async with socket_to(chat) as socket:
@@ -165,14 +184,14 @@ async def answer_all(chat, since: float, parked: int) -> float:
     connections = deque()
     for _ in range(parked):
         connection = await Connection(chat).__aenter__()
-        connection.send("GET", f"/?lastupdate={since!r}")
+        connection.send("GET", f"/{chat.query(since)}")
         connections.append(connection)
     async with Connection(chat) as poster:
         # Answered only when the server has read all that was sent before.
         poster.send("GET", "/?lastupdate=-1")
         await poster.reply()
         started = time.perf_counter()
-        poster.send("POST", "/", "new_message=news")
+        poster.send("POST", "/", chat.form("news"))
         replies = [await connection.reply() for connection in connections]
         seconds = time.perf_counter() - started
     for connection in connections:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import socket
 import struct
@@ -11,6 +12,8 @@ from contextlib import ExitStack, suppress
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
+from wsproto import Connection, ConnectionType
+from wsproto.events import TextMessage
 
 GREETING = "connected ...."
 CRLF = b"\r\n"
@@ -30,11 +33,13 @@ class Client:
     """A browser's end of a WebSocket, driven by a test.
 
     Where there are rooms, it says its token first: that of `room`, a path, or of the
-    first room.
+    first room. Where there is a history, it says its `cursor` as well, if it has one,
+    and what it has missed comes at once, in `first`.
     """
 
-    def __init__(self, chat, name: str, room: str | None = None):
+    def __init__(self, chat, name: str, room: str | None = None, cursor=None):
         self.chat, self.name, self.room = chat, name, room
+        self.cursor, self.texts = cursor, []
 
     def __enter__(self) -> Client:
         __tracebackhide__ = True
@@ -48,6 +53,7 @@ class Client:
                     origin=origin,
                     proxy=None,
                     compression=None,
+                    max_size=None,
                     open_timeout=SECONDS,
                     close_timeout=1,  # a server that hangs will not answer
                 )
@@ -57,20 +63,74 @@ class Client:
                     f"{self.name} should be let in at {url} (status 101), from a page "
                     f"of {origin}. Instead: {error}."
                 ) from None
-            if token is not None:
-                self.say(token)
-            self.hears(GREETING, because="a new client is told so on joining")
+            if (hello := self.chat.hello(token, self.cursor)) is not None:
+                self.send(hello)
+            if self.chat.has_history:
+                self.first = self.batch(self.receive())
+                self.cursor = self.first["epoch"], self.first["seq"]
+            else:
+                self.hears(GREETING, because="a new client is told so on joining")
             self.stack = stack.pop_all()
         return self
 
     def __exit__(self, *exc) -> None:
         self.stack.close()
 
-    def say(self, message: str | bytes) -> None:
+    def say(self, message: str | bytes, id: str | None = None) -> None:
         """Send one message: text as text, bytes as binary."""
-        self.chat.note(f"{self.name} says {short(message)}")
+        if isinstance(message, str):
+            message = self.chat.saying(message, id)
+        self.send(message)
+
+    def send(self, frame: str | bytes) -> None:
+        """Send one frame as it is."""
+        self.chat.note(f"{self.name} says {short(frame)}")
         with suppress(ConnectionClosed):  # What is not heard then, says it better.
-            self.socket.send(message)
+            self.socket.send(frame)
+
+    def receive(self) -> str:
+        """The next frame. Raises AssertionError with a sentence if there is none."""
+        __tracebackhide__ = True
+        try:
+            return self.socket.recv(timeout=SECONDS)
+        except TimeoutError:
+            instead = f"nothing in {SECONDS:g} s"
+        except ConnectionClosed as closed:
+            instead = f"the server closed the connection ({closed})"
+        self.chat.note(f"{self.name} hears {instead}")
+        raise AssertionError(f"{self.name} should hear something. Instead: {instead}.")
+
+    def batch(self, frame: str) -> dict:
+        """The batch in a frame, with its epoch, seq, reset and data.
+
+        Raises AssertionError with a sentence if it is none.
+        """
+        __tracebackhide__ = True
+        should = (
+            "From exercise 3 on, each frame is JSON, and the first one comes when a "
+            'client is let in: {"epoch": ..., "seq": ..., "reset": ..., "data": [...]}'
+        )
+        self.chat.note(f"{self.name} hears {short(frame, 150)}")
+        try:
+            batch = json.loads(frame)
+            known = {"epoch", "seq", "reset", "data"} <= {*batch}
+        except (TypeError, ValueError):
+            known = False
+        assert known, f"{should}. {self.name} heard {short(frame, 150)}."
+        return batch
+
+    def next(self) -> str:
+        """The next text. Of a batch, what is not newer than its cursor is no news."""
+        __tracebackhide__ = True
+        if not self.chat.has_history:
+            return self.receive()
+        while not self.texts:
+            batch = self.batch(self.receive())
+            epoch, seq = self.cursor
+            new = [message for message in batch["data"] if message["seq"] > seq]
+            self.texts += [message["text"] for message in new]
+            self.cursor = epoch, max(seq, batch["seq"])
+        return self.texts.pop(0)
 
     def hears(self, *expected: str, because: str) -> None:
         """Receive as many messages as `expected` and compare them.
@@ -81,16 +141,14 @@ class Client:
         __tracebackhide__ = True
         for text in expected:
             try:
-                came = self.socket.recv(timeout=SECONDS)
-                instead = short(came)
-            except TimeoutError:
-                came, instead = None, f"nothing in {SECONDS:g} s"
-            except ConnectionClosed as closed:
-                came, instead = None, f"the server closed the connection ({closed})"
-            self.chat.note(f"{self.name} hears {instead}")
+                came = self.next()
+                instead = short(came) + "."
+                self.chat.note(f"{self.name} hears {instead}")
+            except AssertionError as error:
+                came, instead = None, str(error).rpartition("Instead: ")[2]
             assert came == text, (
                 f"{self.name} should hear {short(text)}, because {because}. "
-                f"Instead: {instead}."
+                f"Instead: {instead}"
             )
 
     def is_closed_with(self, code: int, because: str) -> None:
@@ -124,7 +182,7 @@ class RawClient:
     """
 
     def __init__(self, chat, receive_buffer: int | None = None, room=None):
-        self.chat, self.token = chat, chat.token(room)
+        self.chat, self.token, self.came = chat, chat.token(room), b""
         chat.note("A client opens a WebSocket by hand")
         self.socket = socket.socket()
         self.socket.settimeout(SECONDS)
@@ -136,11 +194,28 @@ class RawClient:
     def __enter__(self) -> RawClient:
         __tracebackhide__ = True
         if self.token is not None:
-            self.read_until(b"\r\n\r\n", "answer a handshake")
-            self.send_frames((Opcode.TEXT, self.token.encode()))
-        # The greeting is the last thing that comes by itself.
-        self.read_until(GREETING.encode(), "greet a new client")
+            self.came = self.read_until(b"\r\n\r\n", "answer a handshake")
+            self.send_frames((Opcode.TEXT, self.chat.hello(self.token).encode()))
+        # This is the last thing that comes by itself.
+        if self.chat.has_history:
+            self.read_message("tell a new client what was said")
+        else:
+            self.read_until(GREETING.encode(), "greet a new client")
         return self
+
+    def read_message(self, what: str) -> str:
+        """Read one text message, after the handshake. Raises as `read_until` does."""
+        __tracebackhide__ = True
+        browser, text = Connection(ConnectionType.CLIENT), ""
+        data = self.came
+        while True:
+            browser.receive_data(data)
+            for event in browser.events():
+                assert isinstance(event, TextMessage), f"It should {what}: {event}"
+                text += event.data
+                if event.message_finished:
+                    return text
+            data = self.receive(what)
 
     def __exit__(self, *exc) -> None:
         self.socket.close()
@@ -154,15 +229,20 @@ class RawClient:
         __tracebackhide__ = True
         came = b""
         while mark not in came:
-            try:
-                data = self.socket.recv(65536)
-            except OSError:
-                data = b""
-            if not data:
-                self.socket.close()
-                raise AssertionError(f"The server should {what}. It sent {came!r}.")
-            came = came[-1000:] + data
+            came = came[-1000:] + self.receive(what, came)
         return came.partition(mark)[2]
+
+    def receive(self, what: str, came: bytes = b"") -> bytes:
+        """Read what there is. Raises as `read_until` does, and tells what `came`."""
+        __tracebackhide__ = True
+        try:
+            data = self.socket.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self.socket.close()
+            raise AssertionError(f"The server should {what}. It sent {came!r}.")
+        return data
 
     def send_frames(self, *frames: tuple[Opcode, bytes]) -> None:
         """Send final, masked frames, given as (opcode, payload), in one piece."""

@@ -6,7 +6,6 @@ import http.client
 import json
 import select
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
 
 from tests.support import clients
 from tests.support.clients import short
@@ -99,22 +98,39 @@ class Request:
         self.connection.close()
 
 
-def ask(chat, lastupdate: float | str | None = None, **options) -> Request:
-    """Ask for the next message after `lastupdate`; without one, from the beginning."""
-    query = "" if lastupdate is None else "?" + urlencode({"lastupdate": lastupdate})
+def ask(chat, cursor=None, wait: int | None = None, **options) -> Request:
+    """Ask for the next message after `cursor`; without one, from the beginning.
+
+    From `3_history` on who does not want to `wait` says 0.
+    """
+    query = chat.query(cursor) + ("" if wait is None else f"&wait={wait}")
     return Request(chat, "GET", f"/{query}", **options)
 
 
-def post(chat, text: str | bytes, **options) -> Answer:
+def post(chat, text: str | bytes, id: str | None = None, **options) -> Answer:
     """Say `text` by POST."""
     options.setdefault("headers", {"Origin": chat.origin})
     options["headers"]["Content-Type"] = "application/x-www-form-urlencoded"
-    return Request(chat, "POST", "/", f"new_message={quote(text)}", **options).answer()
+    return Request(chat, "POST", "/", chat.form(text, id), **options).answer()
+
+
+def cursor_of(reply: dict) -> float | tuple[str, int]:
+    """Where an answer leaves its client: a timestamp, or an epoch and a number."""
+    return (reply["epoch"], reply["seq"]) if "epoch" in reply else reply["timestamp"]
+
+
+def data_of(reply: dict) -> str | list[str]:
+    """The "data" of an answer; from `3_history` on the texts of the messages in it."""
+    data = reply.get("data")
+    if isinstance(data, list):
+        return [item["text"] if isinstance(item, dict) else item for item in data]
+    return data
 
 
 def texts(reply: dict) -> list[str]:
     """What an answer brings: one text, or from `2_no_delays` on a batch of them."""
-    data = reply["data"]
+    reply["data"]  # says what is wrong if there is none
+    data = data_of(reply)
     return data if isinstance(data, list) else [data]
 
 
@@ -124,8 +140,11 @@ def settle(chat) -> None:
     Every request that was sent is readable for the server no later than this one,
     which it answers at once.
     """
-    ask(chat, -1).answer()
-    ask(chat, -1).answer()
+    for _ in range(2):
+        if chat.has_history:  # which would be the answer to a greeting
+            Request(chat, "OPTIONS", "/").answer()
+        else:
+            ask(chat, -1).answer()
 
 
 class Poller:
@@ -141,7 +160,7 @@ class Poller:
         while not self.batch:
             answer = ask(self.chat, self.lastupdate, room=self.room).answer()
             assert answer.status == 200, f"{self.name} asked and got {answer}."
-            self.lastupdate = answer.reply["timestamp"]
+            self.lastupdate = cursor_of(answer.reply)
             self.batch = texts(answer.reply)
         return self.batch.pop(0)
 
@@ -182,12 +201,25 @@ def newcomer(chat, name: str, room: str | None = None) -> Poller:
     """
     __tracebackhide__ = True
     reply = post(chat, f"{name} is new here", room=room).reply
+    if chat.has_history:
+        return Poller(chat, name, numbered(reply), room)
     timestamp = reply.get("timestamp")
     assert isinstance(timestamp, int | float) and not isinstance(timestamp, bool), (
         "A POST should be answered with the timestamp of its message, a number. The "
         f"answer was {reply}."
     )
     return Poller(chat, name, reply["timestamp"], room)
+
+
+def numbered(reply: dict) -> tuple[str, int]:
+    """The cursor of an answer. Raises AssertionError if it has none."""
+    __tracebackhide__ = True
+    epoch, seq = reply.get("epoch"), reply.get("seq")
+    assert isinstance(epoch, str) and isinstance(seq, int), (
+        "From exercise 3 on, an answer should say which log it is from and the number "
+        f'of its last message, as in {{"epoch": "c0ffee", "seq": 17}}. It was {reply}.'
+    )
+    return epoch, seq
 
 
 LAST = "the last message"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 from django.core.signing import TimestampSigner
 from twisted.internet.error import ConnectionDone
@@ -52,11 +53,15 @@ class FakeRequest(DummyRequest):
         self.processingFailed(Failure(ConnectionDone()))
 
 
-def get(http_chat, lastupdate: float = 0.0, room: int = 1) -> FakeRequest:
-    """Ask for what comes after `lastupdate`."""
-    return FakeRequest("GET", room, lastupdate=repr(lastupdate)).render(http_chat)
+def get(http_chat, cursor: float | tuple = 0.0, room: int = 1) -> FakeRequest:
+    """Ask for what comes after `cursor`: a timestamp, or (epoch, seq)."""
+    if isinstance(cursor, tuple):
+        epoch, seq = cursor
+        return FakeRequest("GET", room, epoch=epoch, seq=f"{seq}").render(http_chat)
+    return FakeRequest("GET", room, lastupdate=repr(cursor)).render(http_chat)
 
 
-def post(http_chat, text: str, room: int = 1) -> FakeRequest:
-    """Say `text`."""
-    return FakeRequest("POST", room, new_message=text).render(http_chat)
+def post(http_chat, text: str, room: int = 1, id: str | None = None) -> FakeRequest:
+    """Say `text`; from `3_history` on a message needs an `id`."""
+    id = id or uuid.uuid4().hex
+    return FakeRequest("POST", room, new_message=text, id=id).render(http_chat)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.support.polling import texts
+from tests.support.polling import cursor_of, texts
 from tests.support.requests import get, post
-from tests.support.transport import join
+from tests.support.transport import join, say
 
 
 def woken_by_one_post(whole, parked: int) -> int:
     """Park so many requests, post once, and return how many are answered at once."""
-    at = post(whole.http_chat, "mark").reply["timestamp"]
+    at = cursor_of(post(whole.http_chat, "mark").reply)
     requests = [get(whole.http_chat, at) for _ in range(parked)]
     post(whole.http_chat, "news")
     return sum(request.reply is not None for request in requests)
@@ -17,8 +17,8 @@ def woken_by_one_post(whole, parked: int) -> int:
 
 def woken_by_a_socket(whole) -> tuple[bool, bool]:
     """Is a parked request answered when a socket speaks: at once, and after a sweep?"""
-    parked = get(whole.http_chat, post(whole.http_chat, "mark").reply["timestamp"])
-    join(whole.factory).textMessageReceived("news")
+    parked = get(whole.http_chat, cursor_of(post(whole.http_chat, "mark").reply))
+    say(join(whole.factory), "news")
     at_once = parked.reply is not None
     whole.sweep()
     return at_once, parked.reply is not None
@@ -71,7 +71,7 @@ class _WatchedList(_Watched, list):
 def looks_of_one_poll(whole, history: int) -> int:
     """How many messages the server looks at for a poll that waits for the next one."""
     for number in range(history):
-        newest = post(whole.http_chat, f"message {number}").reply["timestamp"]
+        newest = cursor_of(post(whole.http_chat, f"message {number}").reply)
     kept = whole.messages
     if isinstance(kept, dict):
         watched = whole.http_chat.messages = _WatchedDict(kept)

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 import psutil
 from bs4 import BeautifulSoup
@@ -26,8 +27,9 @@ from tutorial.processes import below, free_ports, how, is_gone, kill_all
 from tutorial.stages import Stage, copy_stage
 
 # From these snapshots on, by number, the wire format is another: a client says first
-# which room it is for, and an answer to a poll brings all that is new.
-ROOMS, BATCHES = 6, 7
+# which room it is for, an answer to a poll brings all that is new, and messages have
+# numbers, in JSON on a socket, too.
+ROOMS, BATCHES, HISTORY = 6, 7, 8
 START_SECONDS = 20.0  # that a server has until it listens
 STOP_SECONDS = 5.0  # that it has to end by itself
 MANAGE_SECONDS = 60.0  # that manage.py has for a command
@@ -359,6 +361,47 @@ class Chat:
         return [text] if self.target.stage.number >= BATCHES else text
 
     @property
+    def has_history(self) -> bool:
+        """Are messages numbered, and does who comes back hear what was missed?"""
+        return self.target.stage.number >= HISTORY
+
+    def hello(self, token: str | None, cursor: tuple | None = None) -> str | None:
+        """What a socket says first, None for nothing. `cursor` is (epoch, seq)."""
+        if not self.has_history:
+            return token
+        epoch, seq = cursor or (None, None)
+        place = {} if cursor is None else {"epoch": epoch, "seq": seq}
+        return json.dumps({"token": token, **place})
+
+    def saying(self, text: str, id: str | None = None) -> str:
+        """What a socket sends to say `text`; with an `id` of its own, or a new one."""
+        if not self.has_history:
+            return text
+        return json.dumps({"id": id or new_id(), "text": text})
+
+    def texts_in(self, frame: str) -> list[str]:
+        """What a socket hears by one frame."""
+        if not self.has_history:
+            return [frame]
+        return [message["text"] for message in json.loads(frame)["data"]]
+
+    def form(self, text: str | bytes, id: str | None = None) -> str:
+        """The body of a POST that says `text`."""
+        fields = {"new_message": text}
+        if self.has_history:
+            fields["id"] = id or new_id()
+        return urlencode(fields)
+
+    def query(self, cursor: float | str | tuple | None = None) -> str:
+        """How a poll says where it stands; it is new with None, -1 or 0."""
+        if not self.has_history:
+            return "" if cursor is None else "?" + urlencode({"lastupdate": cursor})
+        if cursor in (None, -1, 0):
+            return ""
+        epoch, seq = cursor if isinstance(cursor, tuple) else ("epoch", cursor)
+        return "?" + urlencode({"epoch": epoch, "seq": seq})
+
+    @property
     def origin(self) -> str:
         """What a browser says in the Origin header when it shows our page."""
         return f"http://127.0.0.1:{self.django_port}"
@@ -438,6 +481,11 @@ class Chat:
         """Run `code` in the Django shell of the copy; returns what it printed."""
         assert self.django
         return self.manage("shell", "--verbosity", "0", "--command", code)
+
+
+def new_id() -> str:
+    """What no other message is called."""
+    return uuid.uuid4().hex
 
 
 def twistd() -> str:

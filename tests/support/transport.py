@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import uuid
 from types import SimpleNamespace
 
 from twisted.internet.task import Clock
@@ -119,14 +122,50 @@ def connect(factory):
     return client
 
 
-def join(factory, room: int = 1):
-    """Let a client join; returns its protocol."""
+def has_history(client) -> bool:
+    """Are frames JSON, and messages numbered? `client` is a protocol, or its class."""
+    return hasattr(client, "say")
+
+
+def join(factory, room: int = 1, cursor: tuple | None = None):
+    """Let a client join, with the (epoch, seq) that it has; returns its protocol."""
     client = connect(factory)
     if hasattr(factory, "rooms"):
-        client.textMessageReceived(token(room))
+        show(client, token(room), cursor)
     return client
 
 
+def show(client, token: str, cursor: tuple | None = None) -> None:
+    """Let a client say its token, and its cursor if it has one."""
+    if has_history(client):
+        said = {"token": token}
+        if cursor is not None:
+            said["epoch"], said["seq"] = cursor
+        token = json.dumps(said)
+    client.textMessageReceived(token)
+
+
+def say(client, text: str, id: str | None = None) -> None:
+    """Let a client say `text`."""
+    if has_history(client):
+        text = json.dumps({"id": id or uuid.uuid4().hex, "text": text})
+    client.textMessageReceived(text)
+
+
+def say_in(room, text: str) -> None:
+    """Say `text` in a room, or in the one that all share, as the server's own code."""
+    needs_id = "id" in inspect.signature(room.say).parameters
+    room.say(text, *[uuid.uuid4().hex] * needs_id)
+
+
+def batches(client) -> list[dict]:
+    """What a client was sent, from `3_history` on."""
+    return [json.loads(frame) for frame in client.transport.sent]
+
+
 def sent(client) -> list[str]:
-    """What a client was sent after its greeting."""
+    """The texts that a client was sent after its greeting, or after its history."""
+    if has_history(client):
+        data = [message for batch in batches(client)[1:] for message in batch["data"]]
+        return [message["text"] for message in data]
     return client.transport.sent[1:]

@@ -1,0 +1,166 @@
+"""How one client speaks."""
+
+import json
+from contextlib import suppress
+
+from django.core.signing import BadSignature, SignatureExpired
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.protocols.policies import TimeoutMixin
+from wsproto import Connection, ConnectionType
+from wsproto.events import TextMessage
+from wsproto.utilities import LocalProtocolError
+from zope.interface import implementer
+
+from .messages import MAX_ID, MAX_LENGTH
+
+log = Logger()
+
+
+def text_frame(text):
+    """The bytes that carry a message: a server sends the same ones to every client."""
+    return Connection(ConnectionType.SERVER).send(TextMessage(text))
+
+
+def read_frame(text):
+    """Return the object that a client sent. Raises ValueError if it is none."""
+    try:
+        said = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(said, dict):
+        raise ValueError("no JSON object")
+    return said
+
+
+@implementer(IPushProducer)
+class WebsocketChat(TimeoutMixin):
+    """One client: a browser window with an open WebSocket.
+
+    The first thing that it says is its token, and its cursor if it was here before.
+    Until then it is in no room.
+    """
+
+    token_seconds = 5  # A page sends its token at once.
+    most_behind = 1_000_000  # bytes that wait for a client that does not read
+    refused = False
+    room = None
+    behind = None
+
+    def __init__(self, factory, tcp):
+        self.factory = factory
+        self.tcp = tcp  # what carries the WebSocket, and takes bytes
+
+    def negotiationStarted(self, transport):
+        self.transport = transport
+
+    def negotiationFinished(self):
+        # Twisted's HTTP code still throttles this connection: it is registered as
+        # its producer. Let go of it, or a close may never finish. In its place, we
+        # want to know of a client that reads too slowly.
+        self.transport.detachProducer()
+        self.transport.attachProducer(self)
+        log.info("Got new client!")
+        self.setTimeout(self.token_seconds)
+
+    def timeoutConnection(self):
+        self.refuse(4408, f"no token in {self.token_seconds} s")
+
+    def connectionLost(self, reason):
+        log.info("Lost a client!")
+        self.setTimeout(None)
+        if self.room:
+            self.room.clients.remove(self)
+
+    def textMessageReceived(self, message):
+        if self.refused:
+            return  # It was on its way already.
+        if len(message) > 16 * MAX_LENGTH:  # in JSON, a character takes up to 12
+            self.refuse(1009, "message too long")
+            return
+        try:
+            said = read_frame(message)
+            if self.room:
+                self.say(said)
+            else:
+                self.join(said)
+        except ValueError as error:
+            # The codes from 4000 on are free for us. These remind of HTTP's.
+            self.refuse(4400, f"bad message: {error}")
+
+    def say(self, said):
+        text, id = said.get("text"), said.get("id")
+        if not (isinstance(text, str) and isinstance(id, str)):
+            raise ValueError("text or id is missing")
+        if not 0 < len(id) <= MAX_ID:
+            raise ValueError("id is empty or too long")
+        if len(text) > MAX_LENGTH:
+            self.refuse(1009, "message too long")
+            return
+        newest = self.room.messages.seq
+        message = self.room.say(text, id)
+        if message.seq <= newest:
+            # It was said before, and who says it again has not heard it. What is under
+            # way goes first, so that nobody hears a higher number before a lower one.
+            self.room.tell()
+            self.send(text_frame(self.room.batch([message])), others_wait=True)
+
+    def join(self, said):
+        self.setTimeout(None)
+        cursor = None
+        if "seq" in said:
+            cursor = said.get("epoch"), said["seq"]
+            if type(said["seq"]) is not int:
+                raise ValueError("seq is no number")
+        try:
+            self.room = self.factory.enter(str(said.get("token")))
+        except SignatureExpired:
+            self.refuse(4410, "token expired")
+        except BadSignature:
+            self.refuse(4401, "no token of ours")
+        else:
+            self.room.join(self, cursor)
+
+    def bytesMessageReceived(self, data):
+        if not self.refused:
+            self.refuse(1003, "binary message")
+
+    def pongReceived(self, payload):
+        pass  # Twisted calls it, so it has to exist.
+
+    def send(self, frames, others_wait):
+        """Send whole frames; behind others, if others wait in the transport."""
+        if self.tcp.disconnecting:
+            return  # After a close frame, nothing may follow.
+        if not others_wait:
+            # Give them to the kernel now. write() leaves it to the reactor's next turn,
+            # and to ask the kernel when it may costs more than the sending does.
+            sent = self.tcp.writeSomeData(frames)
+            if isinstance(sent, int):  # else the connection is broken; write() copes
+                frames = frames[sent:]
+        self.tcp.write(frames)
+        if self.behind is not None:
+            self.behind += len(frames)
+            if self.behind > self.most_behind:
+                log.warn("Dropping a client: it does not read")
+                self.tcp.abortConnection()
+
+    def pauseProducing(self):
+        # More than 64 kB wait in the transport. It may be a moment's burst.
+        if self.behind is None:
+            self.behind = 0
+
+    def resumeProducing(self):
+        self.behind = None
+        if self.tcp.disconnecting:
+            self.transport.detachProducer()  # or the close goes on waiting for it
+
+    def stopProducing(self):
+        pass  # The connection is lost; connectionLost is told, too.
+
+    def refuse(self, code, why):
+        log.warn("Closing a client: {why}", why=why)
+        self.refused = True
+        self.setTimeout(None)
+        with suppress(LocalProtocolError):
+            self.transport.loseConnection(code)

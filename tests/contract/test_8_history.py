@@ -1,0 +1,361 @@
+"""Exercise 3, history: whoever comes back gets what was missed, once and in order."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.contract.test_3_longpoll import says_why
+from tests.support.clients import Client
+from tests.support.polling import (
+    Reply,
+    Request,
+    ask,
+    cursor_of,
+    newcomer,
+    numbered,
+    post,
+    settle,
+    texts,
+)
+from tests.support.servers import new_id
+
+SINCE_STAGE = 8
+LIMIT = 4096  # characters in one message
+MOST_KEPT = 1000  # messages; the reference says 200
+
+
+@pytest.fixture
+def room(chat) -> str:
+    """The path of a room where no other test of this file speaks long texts."""
+    return chat.rooms()[1]
+
+
+def numbers(batch: dict) -> list[int]:
+    """The numbers of the messages in a batch. Raises AssertionError if one has none."""
+    __tracebackhide__ = True
+    data = batch["data"]
+    assert all({"seq", "id", "text"} <= {*message} for message in data), (
+        "From exercise 3 on, each message in a batch should have its number, the id "
+        'that its sender made, and its text: {"seq": 17, "id": "...", "text": "..."}. '
+        f"The batch was {batch}."
+    )
+    return [message["seq"] for message in data]
+
+
+def is_reset(batch: dict) -> bool:
+    """Does a batch say that something may be missing before it?"""
+    __tracebackhide__ = True
+    assert isinstance(batch.get("reset"), bool), (
+        'Each batch should say in "reset", which is true or false, whether something '
+        f"may be missing before it. It was {batch}."
+    )
+    return batch["reset"]
+
+
+def come_back(chat, how: str, room: str, cursor: tuple | None) -> dict:
+    """The batch that a client is given at once which comes back with `cursor`."""
+    if how == "socket":
+        with Client(chat, "Ann", room, cursor) as ann:
+            return ann.first
+    answer = ask(chat, cursor, room=room).answer()
+    assert answer.status == 200, f"Paul came back with {cursor} and got {answer}."
+    return answer.reply
+
+
+HOW = pytest.mark.parametrize("how", ["socket", "poll"])
+
+
+@HOW
+def test_who_comes_back_gets_what_was_missed(chat, room, how):
+    at = numbered(post(chat, "before", room=room).reply)
+    said = [f"missed {number}" for number in range(5)]
+    for text in said:
+        post(chat, text, room=room)
+    batch = come_back(chat, how, room, at)
+    assert texts(batch) == said, (
+        f"Somebody left with the cursor {at} and came back by {how}. Meanwhile were "
+        f"said {said}, and that should be told at once. It was told {texts(batch)}."
+    )
+    assert not is_reset(batch), f"Nothing is missing, so why is it a reset? {batch}"
+
+
+def test_sockets_and_polls_have_the_same_cursor(chat, room):
+    at = numbered(post(chat, "before", room=room).reply)
+    with Client(chat, "Ann", room) as ann:
+        assert ann.cursor == at, (
+            f"A POST was answered with {at}. The next socket that comes should stand "
+            f"there, too, but it stands at {ann.cursor}."
+        )
+        ann.say("by socket")
+        ann.hears("by socket", because="she said it")
+        assert texts(ask(chat, at, room=room).answer().reply) == ["by socket"]
+        post(chat, "by POST", room=room)
+    assert texts(come_back(chat, "socket", room, ann.cursor)) == ["by POST"], (
+        "She left when she had heard one of two messages, and comes for the other."
+    )
+
+
+def test_the_numbers_leave_no_gap_and_each_room_has_its_own(chat, room):
+    elsewhere = chat.rooms()[2]
+    epoch, at = numbered(post(chat, "before", room=room).reply)
+    for number in range(4):
+        post(chat, f"here {number}", room=room)
+        post(chat, f"elsewhere {number}", room=elsewhere)
+    batch = come_back(chat, "poll", room, (epoch, at))
+    assert numbers(batch) == [at + 1, at + 2, at + 3, at + 4], (
+        f"Four messages were said in a room after message {at}, and some in another. "
+        f"Their numbers should follow, without a gap. They are {numbers(batch)}."
+    )
+    assert numbered(batch) == (epoch, at + 4), (
+        f"A batch stands where its last message does. It stands at {numbered(batch)}."
+    )
+
+
+@HOW
+def test_a_newcomer_is_shown_what_was_said_last(chat, room, how):
+    for text in ("one", "two"):
+        post(chat, text, room=room)
+    batch = come_back(chat, how, room, None)
+    assert texts(batch)[-2:] == ["one", "two"], (
+        f"Who comes by {how} for the first time should be shown what was said last. "
+        f"It ends with {texts(batch)[-2:]}."
+    )
+    assert not is_reset(batch), f"Who is new here has missed nothing. It was {batch}."
+
+
+@HOW
+def test_nothing_is_missed_and_nothing_comes_twice_while_others_speak(chat, room, how):
+    with Client(chat, "Bob", room) as bob:
+        cursor, heard = bob.cursor, []
+        for number in range(30):
+            # These are on their way, in whatever order, when she comes.
+            bob.say(f"{number} a")
+            bob.say(f"{number} b")
+            if how == "poll":
+                batch = ask(chat, cursor, room=room, wait=0).answer().reply
+                heard += texts(batch)
+                cursor = cursor_of(batch)
+                continue
+            with Client(chat, "Ann", room, cursor) as ann:
+                heard += texts(ann.first)
+                while len(heard) < 2 * number + 2:
+                    heard.append(ann.next())
+                cursor = ann.cursor
+        bob.say("the last one")
+        while heard[-1:] != ["the last one"]:
+            batch = ask(chat, cursor, room=room).answer().reply
+            heard, cursor = heard + texts(batch), cursor_of(batch)
+    said = [f"{number} {which}" for number in range(30) for which in "ab"]
+    assert heard == [*said, "the last one"], (
+        f"She came thirty times by {how} while Bob spoke, each time with her cursor. "
+        "Between the history and what is said now there should be no seam. She heard "
+        f"{heard}."
+    )
+
+
+BEYOND = {
+    "another-log": lambda epoch, seq: ("another" + epoch, seq),
+    "from-the-future": lambda epoch, seq: (epoch, seq + 1),
+    "from-a-far-future": lambda epoch, seq: (epoch, 10**30),
+    "negative": lambda epoch, seq: (epoch, -1),
+}
+
+
+@HOW
+@pytest.mark.parametrize("which", BEYOND)
+def test_a_cursor_that_proves_nothing_is_a_reset(chat, room, how, which):
+    at = numbered(post(chat, "the newest", room=room).reply)
+    cursor = BEYOND[which](*at)
+    batch = come_back(chat, how, room, cursor)
+    assert is_reset(batch), (
+        f"Somebody comes back by {how} with the cursor {cursor}, and the newest is "
+        f"{at}. What was missed cannot be told, so the batch should say "
+        f'"reset": true. It was {batch}.'
+    )
+    assert texts(batch)[-1:] == ["the newest"] and numbered(batch) == at, (
+        f"A reset should tell what was said last, and where it stands. It was {batch}."
+    )
+
+
+def test_after_a_restart_there_is_another_epoch(chat, room):
+    before = [numbered(post(chat, "one", room=room).reply) for _ in range(3)]
+    chat.restart()
+    after = [numbered(post(chat, "one", room=room).reply) for _ in range(3)]
+    assert before[0][0] != after[0][0], (
+        "The server was started anew and has forgotten what was said, but its log has "
+        f"the same epoch, {after[0][0]!r}. Who comes back would not be told."
+    )
+    for how in ("socket", "poll"):
+        batch = come_back(chat, how, room, before[-1])
+        assert is_reset(batch) and len(texts(batch)) == 3, (
+            f"Who comes back by {how} after a restart should be told that something "
+            f"may be missing, and what was said since. It was told {batch}."
+        )
+
+
+def test_a_cursor_below_what_is_kept_is_a_reset(chat, room):
+    at = numbered(post(chat, "long ago", room=room).reply)
+    with Client(chat, "Ann", room) as ann:
+        for _ in range(MOST_KEPT // 100):
+            for number in range(100):
+                ann.say(f"{number}")
+            ann.hears(*map(str, range(100)), because="she said it")
+    for how in ("socket", "poll"):
+        batch = come_back(chat, how, room, at)
+        assert is_reset(batch), (
+            f"{MOST_KEPT} messages were said since the cursor {at}. A server that "
+            "keeps no more than it has to does not have them all, and should say so: "
+            f'"reset": true. It told {len(texts(batch))} of them.'
+        )
+        kept = numbers(batch)
+        assert kept == list(range(ann.cursor[1] - len(kept) + 1, ann.cursor[1] + 1))
+    inside = (at[0], ann.cursor[1] - len(kept))
+    assert not is_reset(come_back(chat, "poll", room, inside)), (
+        f"The oldest message that is kept has the number {kept[0]}. Who has all up to "
+        f"the one before misses nothing: {inside} is no reason for a reset."
+    )
+
+
+def test_memory_does_not_grow_with_the_conversation(chat, room):
+    with Client(chat, "Ann", room) as ann:
+
+        def talk(count: int) -> None:
+            for _ in range(count // 50):
+                for _ in range(50):
+                    ann.say("x" * LIMIT)
+                ann.hears(*["x" * LIMIT] * 50, because="she said it")
+
+        talk(1000)
+        before = chat.twisted.memory()
+        talk(4000)
+        grown = chat.twisted.memory() - before
+    assert grown < 4000 * LIMIT / 2, (
+        f"4000 messages of {LIMIT} characters were said, and the server grew by "
+        f"{grown / 1e6:.1f} MB. It should keep a bounded number of them."
+    )
+
+
+def test_a_post_behind_a_lost_answer_is_stored_once(chat, room):
+    paul = newcomer(chat, "Paul", room)
+    name = new_id()
+    first = post(chat, "said once", name, room=room).reply
+    post(chat, "and then", room=room)
+    again = post(chat, "said once", name, room=room).reply
+    assert numbers(again) == numbers(first), (
+        "A POST was answered, and the answer lost, so it is sent again with the same "
+        "id. It should be acknowledged with the number of the first, "
+        f"{numbers(first)}. The answer was {again}."
+    )
+    assert texts(ask(chat, paul.lastupdate, room=room).answer().reply) == [
+        "said once",
+        "and then",
+    ], "A message that is sent again with the same id is the same message."
+
+
+def test_a_socket_that_says_it_again_is_told_the_first_ones_number(chat, room):
+    name = new_id()
+    with Client(chat, "Ann", room) as ann, Client(chat, "Bob", room) as bob:
+        ann.say("said once", name)
+        ann.hears("said once", because="she said it")
+        _, seq = ann.cursor
+        ann.say("and then")
+        ann.hears("and then", because="she said it")
+        ann.say("said once", name)
+        again = ann.batch(ann.receive())
+        assert numbers(again) == [seq], (
+            "A socket says a message again, with the same id, as it has not heard it. "
+            f"It should be told the number of the first, {seq}. It was told {again}."
+        )
+        ann.say("the end")
+        bob.hears("said once", "and then", "the end", because="each was said once")
+
+
+def test_by_whichever_door_it_comes_again_it_is_the_same_message(chat, room):
+    name = new_id()
+    with Client(chat, "Ann", room) as ann:
+        first = numbers(post(chat, "by POST", name, room=room).reply)
+        ann.hears("by POST", because="it was posted")
+        ann.say("by POST", name)
+        assert numbers(ann.batch(ann.receive())) == first, "The id is the same."
+        ann.say("the end")
+        ann.hears("the end", because="what was said twice has been heard already")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "hello",
+        "[]",
+        "null",
+        "17",
+        "{}",
+        '{"text": "no id"}',
+        '{"id": "no text"}',
+        '{"id": 1, "text": "a number"}',
+        '{"id": "", "text": "an empty id"}',
+        '{"id": "%s", "text": "a long id"}' % ("x" * 1000),
+        '{"id": "x", "text": ["a list"]}',
+        "[" * 10_000,
+        '{"id": "x", "text": "never ends',
+    ],
+    ids=range(13),
+)
+def test_what_is_no_message_ends_only_its_speaker(chat, room, frame):
+    with Client(chat, "Ann", room) as ann, Client(chat, "Bob", room) as bob:
+        ann.send(frame)
+        ann.is_closed_with(4400, because=f"{frame[:60]!r} is no message")
+        bob.say("hello")
+        bob.hears("hello", because="Ann's message was refused, and his was not")
+
+
+@pytest.mark.parametrize("seq", ['"1"', "1.5", "null", "[]", "1e999"])
+def test_a_place_that_is_no_number_is_refused(chat, room, seq):
+    with Client(chat, "Bob", room) as bob:
+        ann = Client(chat, "Ann", room)
+        token = json.dumps(chat.token(room))
+        chat_hello = f'{{"token": {token}, "epoch": "x", "seq": {seq}}}'
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(chat, "hello", lambda *_: chat_hello)
+            with pytest.raises(AssertionError, match="4400"), ann:
+                pass
+        bob.say("hello")
+        bob.hears("hello", because="who was refused is nothing to him")
+
+
+@pytest.mark.parametrize("query", ["?seq=", "?seq=x&epoch=y", "?epoch=y", "?seq=1.5"])
+def test_half_a_cursor_is_refused(chat, query):
+    says_why(Request(chat, "GET", f"/{query}").answer(), 400, f"GET /{query}")
+
+
+@pytest.mark.parametrize("id", ["", "x" * 1000], ids=["empty", "long"])
+def test_a_post_needs_an_id(chat, id):
+    headers = {
+        "Origin": chat.origin,
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    body = f"new_message=hello&id={id}"
+    answer = Request(chat, "POST", "/", body, headers).answer()
+    says_why(answer, 400, f"A POST with the id {id[:20]!r}")
+
+
+def test_who_comes_back_by_polling_can_be_told_at_once(chat, room):
+    at = numbered(post(chat, "before", room=room).reply)
+    parked = ask(chat, at, room=room)
+    settle(chat)
+    assert not parked.is_answered(), "With nothing new to say, an answer waits."
+    parked.leave()
+    reply: Reply = ask(chat, at, room=room, wait=0).answer().reply
+    assert (numbered(reply), reply["data"], is_reset(reply)) == (at, [], False), (
+        "With wait=0 a poll asks whether it is in, and should be answered at once, "
+        f"here with nothing new. The answer was {reply}."
+    )
+
+
+def test_half_a_character_travels(chat, room):
+    # As JavaScript may cut one in two. In UTF-8 there is no such thing.
+    with Client(chat, "Ann", room) as ann, Client(chat, "Bob", room) as bob:
+        ann.say("half \ud83d")
+        bob.hears("half \ud83d", because="Ann said it, in JSON")
+    assert texts(come_back(chat, "poll", room, None))[-1] == "half \ud83d"
