@@ -8,7 +8,12 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.pages import SHORT_WAITS
+from tests.support.pages import (
+    SHORT_WAITS,
+    answer_with_nothing,
+    is_greeting,
+    is_poll,
+)
 
 SINCE_STAGE = 7
 KINDS = pytest.mark.parametrize(
@@ -59,20 +64,17 @@ def test_a_poll_that_ends_with_nothing_is_asked_again(tab):
 
     def end(route):
         asked.append(route.request.url)
-        if "lastupdate=-1" in asked[-1] or len(asked) > 4:
+        if is_greeting(asked[-1]) or len(asked) > 4:
             route.continue_()
         else:
-            cursor = float(asked[-1].rpartition("=")[2])
-            allowed = {"Access-Control-Allow-Origin": "*"}
-            nothing = {"status": 1, "timestamp": cursor, "data": []}
-            route.fulfill(json=nothing, headers=allowed)
+            answer_with_nothing(paul.chat, route)
 
-    paul.page.route("**/?lastupdate=*", end)
+    paul.page.route(is_poll, end)
     paul.join("/chats/long_poll/")
     paul.say("hello")
     expect(paul.log, "it asks again, and goes on").to_contain_text("hello")
     expect(paul.status, "a quiet room is no error").to_have_text(paul.joined)
-    polls = [url for url in asked if "lastupdate=-1" not in url]
+    polls = [url for url in asked if not is_greeting(url)]
     assert len({*polls[:3]}) == 1, f"The cursor stays where it was. It asked {polls}."
 
 
@@ -80,18 +82,16 @@ def test_a_server_that_hangs_is_noticed(tab):
     paul, asked = tab(), []
 
     def answer_three(route):
-        cursor = route.request.url.rpartition("=")[2]
-        if cursor != "-1":
-            asked.append(cursor)
-        if cursor == "-1" or len(asked) > 3:
+        url = route.request.url
+        if not is_greeting(url):
+            asked.append(url)
+        if is_greeting(url) or len(asked) > 3:
             route.continue_()
         else:
-            allowed = {"Access-Control-Allow-Origin": "*"}
-            nothing = {"status": 1, "timestamp": float(cursor), "data": []}
-            route.fulfill(json=nothing, headers=allowed)
+            answer_with_nothing(paul.chat, route)
 
     paul.page.add_init_script(SHORT_WAITS)
-    paul.page.route("**/?lastupdate=*", answer_three)
+    paul.page.route(is_poll, answer_three)
     paul.join("/chats/long_poll/")
     server = psutil.Process(paul.chat.twisted.process.pid)
     server.suspend()

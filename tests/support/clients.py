@@ -66,7 +66,9 @@ class Client:
             if (hello := self.chat.hello(token, self.cursor)) is not None:
                 self.send(hello)
             if self.chat.has_history:
-                self.first = self.batch(self.receive())
+                self.first = self.batch(
+                    self.receive(f"be let in, when it says first {short(hello, 300)}")
+                )
                 self.cursor = self.first["epoch"], self.first["seq"]
             else:
                 self.hears(GREETING, because="a new client is told so on joining")
@@ -88,7 +90,7 @@ class Client:
         with suppress(ConnectionClosed):  # What is not heard then, says it better.
             self.socket.send(frame)
 
-    def receive(self) -> str:
+    def receive(self, should: str = "hear something") -> str:
         """The next frame. Raises AssertionError with a sentence if there is none."""
         __tracebackhide__ = True
         try:
@@ -98,7 +100,7 @@ class Client:
         except ConnectionClosed as closed:
             instead = f"the server closed the connection ({closed})"
         self.chat.note(f"{self.name} hears {instead}")
-        raise AssertionError(f"{self.name} should hear something. Instead: {instead}.")
+        raise AssertionError(f"{self.name} should {should}. Instead: {instead}.")
 
     def batch(self, frame: str) -> dict:
         """The batch in a frame, with its epoch, seq, reset and data.
