@@ -26,13 +26,11 @@ LAST = "the last message"
 class Connection:
     """A keep-alive HTTP connection to the chat server, for many small requests."""
 
-    def __init__(self, chat):
-        self.chat = chat
+    def __init__(self, chat, port: int | None = None):
+        self.chat, self.port = chat, port or chat.chat_port
 
     async def __aenter__(self) -> Connection:
-        self.reader, self.writer = await asyncio.open_connection(
-            "127.0.0.1", self.chat.chat_port
-        )
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
         return self
 
     async def __aexit__(self, *exc) -> None:
