@@ -24,6 +24,11 @@ MISSING = {
         "a poll in a quiet room ends by itself",
         "it keeps everything for each of them",
     ],
+    "3_history": [
+        "should be let in, when it says first",
+        "an answer should say which log it is from and the number of its last message",
+        "A POST with the id '' should be refused with 400",
+    ],
 }
 
 

@@ -32,7 +32,7 @@ def is_greeting(url: str) -> bool:
 
 
 def answer_with_nothing(chat: Chat, route) -> None:
-    """End the poll that Playwright holds up as a server does that had nothing to say."""
+    """End the poll that Playwright holds up, as a server that had nothing to say."""
     asked_for = dict(parse_qsl(urlsplit(route.request.url).query))
     if chat.has_history:
         answer = chat.nothing_missed | {**asked_for, "seq": int(asked_for["seq"])}
