@@ -5,6 +5,7 @@ By itself: python -m benchmarks.fanout '{"port": 1025, "clients": 100}'
 
 from __future__ import annotations
 
+import itertools
 import selectors
 import socket
 import time
@@ -12,18 +13,15 @@ import time
 import psutil
 
 from .wire import (
-    LENGTH,
     PATIENCE,
-    client_frame,
     join,
     main,
     problems,
-    server_frame,
+    says,
     stopwatch,
-    text,
+    told,
 )
 
-FRAME = len(server_frame(bytes(LENGTH)))
 # How often the listeners look, in seconds. The speaker is at it all the time, but a
 # generator that woke up for every delivery would be slower than some of the servers.
 LOOK = 0.01
@@ -36,6 +34,7 @@ def measure(
     seconds: float = 2.0,
     pid: int | None = None,
     token: str = "",
+    history: bool = False,
 ) -> dict:
     """Let `clients` sockets join, and one of them speak for `seconds`.
 
@@ -44,35 +43,36 @@ def measure(
     generator used ("generator"), and the memory of process `pid` in MB when all had
     joined and nothing was said yet ("memory").
     """
-    sockets = [join(port, token) for _ in range(clients)]
+    joined = [join(port, token, history) for _ in range(clients)]
+    sockets, epoch = [connection for connection, _ in joined], joined[0][1]
     memory = psutil.Process(pid).memory_info().rss / 1e6 if pid else None
-    heard, said, took = converse(sockets, in_flight, seconds)
+    heard, expected, took = converse(sockets, in_flight, seconds, epoch)
     for connection in sockets:
         connection.close()
     # The bytes are looked at only now, when the clock has stopped.
-    frames = [
-        [bytes(data[start : start + FRAME]) for start in range(0, len(data), FRAME)]
-        for data in heard
-    ]
-    expected = [server_frame(text(number)) for number in range(said)]
+    ends = [*itertools.accumulate(map(len, expected), initial=0)]
+    places = [slice(*pair) for pair in itertools.pairwise([*ends, None])]
+    frames = [[bytes(data[place]) for place in places] for data in heard]
+    frames = [[frame for frame in came if frame] for came in frames]
     return {
         "memory": memory,
-        "rate": clients * said / took["seconds"],
+        "rate": clients * len(expected) / took["seconds"],
         "generator": took["generator"],
         "problems": problems(frames, expected),
     }
 
 
 def converse(
-    sockets: list[socket.socket], in_flight: int, seconds: float
-) -> tuple[list[bytearray], int, dict[str, float]]:
+    sockets: list[socket.socket], in_flight: int, seconds: float, epoch: str | None
+) -> tuple[list[bytearray], list[bytes], dict[str, float]]:
     """Speak for `seconds`, and listen until all have heard all.
 
-    Returns the bytes that each socket received, the number of messages said, and what
-    the stopwatch says.
+    Returns the bytes that each socket received, the frames that it should have
+    received, and what the stopwatch says.
     """
     speaker, heard = sockets[0], [bytearray() for _ in sockets]
-    said, missing = 0, 0  # messages; bytes
+    expected: list[bytes] = []
+    missing, back, upto = 0, 0, 0  # bytes; messages that the speaker heard; bytes
     with selectors.DefaultSelector() as hears, selectors.DefaultSelector() as all_hear:
         hears.register(speaker, selectors.EVENT_READ, heard[0])
         for listener, data in zip(sockets, heard, strict=True):
@@ -81,14 +81,19 @@ def converse(
         end, next_look, last_heard = now + seconds, now, now
         while True:
             if now < end:
-                upto = len(heard[0]) // FRAME + in_flight
-                new = [client_frame(text(number)) for number in range(said, upto)]
-                if new:
-                    speaker.sendall(b"".join(new))
-                said += len(new)
-                missing += len(new) * FRAME * len(sockets)
+                while back < len(expected) and len(heard[0]) >= upto + len(
+                    expected[back]
+                ):
+                    upto += len(expected[back])
+                    back += 1
+                numbers = range(len(expected), back + in_flight)
+                if numbers:
+                    speaker.sendall(b"".join(says(number, epoch) for number in numbers))
+                new = [told(number, epoch) for number in numbers]
+                expected += new
+                missing += sum(map(len, new)) * len(sockets)
             if missing <= 0 or now > last_heard + PATIENCE:
-                return heard, said, stop()
+                return heard, expected, stop()
             ready = hears.select(LOOK)
             now = time.perf_counter()
             if now > next_look:

@@ -16,21 +16,27 @@ from .wire import PATIENCE, connect, heading, main, problems, stopwatch, text
 class Client:
     """One connection that asks, and asks again over the same connection."""
 
-    def __init__(self, port: int, token: str, cursor: float = 0.0):
-        self.port, self.cursor = port, cursor
+    def __init__(self, port: int, token: str, history: bool, cursor: str = ""):
+        self.port, self.cursor, self.history = port, cursor, history
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.connection = connect(port)
         self.heard: list[bytes] = []
         self.came = b""
 
-    def poll(self) -> None:
-        """Ask for what comes after the cursor."""
-        line = f"GET /?lastupdate={self.cursor!r}"
+    def poll(self, wait: bool = True) -> None:
+        """Ask for what comes after the cursor; or, not to `wait`, whether it is there.
+
+        Before exercise 3, a cursor below 0 was answered at once.
+        """
+        line = f"GET /?{self.cursor}"
+        if not wait:
+            line = f"{line}&wait=0" if self.history else "GET /?lastupdate=-1"
         self.connection.sendall(heading(self.port, line, **self.headers))
 
     def post(self, message: bytes) -> None:
         """Say `message`."""
         body = b"new_message=" + message.replace(b" ", b"+")
+        body += b"&id=" + message[:8] if self.history else b""
         headers = self.headers | {
             "Content_Type": "application/x-www-form-urlencoded",
             "Content_Length": str(len(body)),
@@ -45,14 +51,20 @@ class Client:
             raise ConnectionError(f"The server hung up. It had sent {self.came!r}.")
         self.came += data
         head, _, body = self.came.partition(b"\r\n\r\n")
-        # No message has a brace in it, so the first one that closes ends the JSON.
+        # No message has a brace in it, so these bytes end the JSON.
         chunked = b"transfer-encoding: chunked" in head.lower()
-        if not body.endswith(b"}\r\n0\r\n\r\n" if chunked else b"}"):
+        end = b"]}" if self.history else b"}"
+        if not body.endswith(end + b"\r\n0\r\n\r\n" if chunked else end):
             return None
         if not head.startswith(b"HTTP/1.1 200 "):
             raise ConnectionError(f"The server answered {self.came!r}.")
         self.came = b""
-        return json.loads(body[body.index(b"{") : body.index(b"}") + 1])
+        reply = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
+        if self.history:
+            self.cursor = f"epoch={reply['epoch']}&seq={reply['seq']}"
+        else:
+            self.cursor = f"lastupdate={reply['timestamp']!r}"
+        return reply
 
     def ask(self) -> dict:
         """Wait for the reply to what was sent."""
@@ -67,6 +79,7 @@ def measure(
     seconds: float = 2.0,
     pid: int | None = None,
     token: str = "",
+    history: bool = False,
 ) -> dict:
     """Let `clients` pollers wait, and say messages for `seconds`, but at least one.
 
@@ -75,12 +88,10 @@ def measure(
     until the last poller has it and has asked again ("last"), and for the first message
     the seconds until each poller has it, in rising order ("arrivals").
     """
-    poster = Client(port, token)
+    poster = Client(port, token, history)
     poster.post(text(0))
-    start = poster.ask()["timestamp"]
-    # A cursor below 0 is answered at once: that is a way to ask "are you there?"
-    poster.cursor = -1.0
-    pollers = [Client(port, token, start) for _ in range(clients)]
+    poster.ask()
+    pollers = [Client(port, token, history, poster.cursor) for _ in range(clients)]
     lasts: list[float] = []
     arrivals: list[float] = []
     with selectors.DefaultSelector() as selector:
@@ -129,9 +140,9 @@ def all_hear(selector, clients: int) -> list[float]:
             if reply is not None:
                 moments.append(time.perf_counter())
                 data = reply["data"]
-                texts = data if isinstance(data, list) else [data]
+                said = data if isinstance(data, list) else [data]
+                texts = [item["text"] for item in said] if client.history else said
                 client.heard += [text.encode() for text in texts]
-                client.cursor = reply["timestamp"]
                 client.poll()
     return moments
 
@@ -143,7 +154,7 @@ def all_wait(poster: Client) -> None:
     once through all sockets that were readable with the first.
     """
     for _ in range(2):
-        poster.poll()
+        poster.poll(wait=False)
         poster.ask()
 
 

@@ -17,6 +17,7 @@ import psutil
 
 from tutorial.stages import copy_stage, load_snapshots
 
+FIRST_WITH_HISTORY = 8  # of the stages and exercises: 3_history
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 PEERS = {  # name -> the libraries it needs, and the load generators it bears
@@ -43,6 +44,7 @@ class Server:
     command: list[str]
     bears: list[str]
     needs: list[str] = field(default_factory=list)
+    history: bool = False  # Is what it tells numbered, and in JSON?
 
     @property
     def is_installed(self) -> bool:
@@ -65,6 +67,7 @@ def servers() -> list[Server]:
             ["fanout"]
             + ["longpoll"] * (stage.number > 2)
             + ["history"] * (stage.number > 2 and not stage.is_exercise),
+            history=stage.number >= FIRST_WITH_HISTORY,
         )
         for stage in load_snapshots()
         if (stage.folder / "chatserver.py").exists()
@@ -80,7 +83,8 @@ def servers() -> list[Server]:
 def running(server: Server, workspace: Path) -> Iterator[dict]:
     """Run a copy of `server` in `workspace`; gives what a load generator has to know.
 
-    That is its "port", its process id ("pid") and, where it has rooms, a "token".
+    That is its "port", its process id ("pid") and, where it has rooms, a "token"; and
+    whether it has a "history".
     Raises Failed, with all that the server wrote, if it does not start, or if what is
     done with it raises Failed.
     """
@@ -107,7 +111,8 @@ def running(server: Server, workspace: Path) -> Iterator[dict]:
         )
     try:
         wait_for(process, port)
-        yield {"port": port, "pid": process.pid, "token": token(folder)}
+        where = {"port": port, "pid": process.pid, "token": token(folder)}
+        yield where | ({"history": True} if server.history else {})
     except Failed as failed:
         wrote = log.read_text("utf-8", "replace")
         raise Failed(f"{failed}\n{server.name} wrote:\n{wrote}") from failed

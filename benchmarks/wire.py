@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable
 
 GREETING = b"connected ...."
+NO_NEWS = b'"data": []}'  # the end of what who joins first is told, from exercise 3 on
 LENGTH = 64  # bytes in one message
 PATIENCE = 10.0  # seconds of silence after which what is missing counts as lost
-MASK = bytes.fromhex("37fa213d") * (LENGTH // 4)
+SHORT = 125  # bytes in a frame whose length fits into one byte
+MASK = bytes.fromhex("37fa213d") * 32
 
 
 def text(number: int) -> bytes:
@@ -36,22 +38,55 @@ def connect(port: int) -> socket.socket:
 
 
 def server_frame(payload: bytes) -> bytes:
-    """A text frame as a server sends it: short, final, not masked."""
-    return bytes([0x81, len(payload)]) + payload
+    """A text frame as a server sends it: final, not masked."""
+    length = len(payload)
+    if length > SHORT:
+        return bytes([0x81, 126]) + length.to_bytes(2, "big") + payload
+    return bytes([0x81, length]) + payload
 
 
 def client_frame(payload: bytes) -> bytes:
-    """A text frame as a client sends it: short, final and masked."""
+    """A text frame as a client sends it: short, final and masked.
+
+    From exercise 3 on also what is as long as a token in JSON.
+    """
     length = len(payload)
-    mask = MASK[:length]
+    head = bytes([0x81, 0x80 | length])
+    if length > SHORT:
+        head = bytes([0x81, 0x80 | 126]) + length.to_bytes(2, "big")
+    mask = (MASK * (length // len(MASK) + 1))[:length]
     masked = int.from_bytes(payload, "big") ^ int.from_bytes(mask, "big")
-    return bytes([0x81, 0x80 | length]) + MASK[:4] + masked.to_bytes(length, "big")
+    return head + MASK[:4] + masked.to_bytes(length, "big")
 
 
-def join(port: int, token: str = "") -> socket.socket:
+def says(number: int, epoch: str | None) -> bytes:
+    """The frame by which message `number` is said; in JSON where there is an epoch."""
+    if epoch is None:
+        return client_frame(text(number))
+    message = {"id": f"{number:08d}", "text": text(number).decode()}
+    return client_frame(json.dumps(message).encode())
+
+
+def told(number: int, epoch: str | None) -> bytes:
+    """The frame by which message `number` is told, as our servers write it."""
+    if epoch is None:
+        return server_frame(text(number))
+    message = {
+        "seq": number + 1,
+        "id": f"{number:08d}",
+        "text": text(number).decode(),
+    }
+    batch = {"status": 1, "epoch": epoch, "seq": number + 1, "reset": False}
+    return server_frame(json.dumps(batch | {"data": [message]}).encode())
+
+
+def join(
+    port: int, token: str = "", history: bool = False
+) -> tuple[socket.socket, str | None]:
     """Open a WebSocket, say the token if there is one, and return when greeted.
 
-    No extension is offered, so no server compresses: like is compared with like.
+    Returns the epoch, too, where there is a `history`. No extension is offered, so no
+    server compresses: like is compared with like.
     """
     connection = connect(port)
     connection.sendall(
@@ -66,14 +101,16 @@ def join(port: int, token: str = "") -> socket.socket:
     )
     if token:
         read_until(connection, b"\r\n\r\n", most=1)
-        connection.sendall(client_frame(token.encode()))
-    read_until(connection, server_frame(GREETING))
+        hello = json.dumps({"token": token}) if history else token
+        connection.sendall(client_frame(hello.encode()))
+    came = read_until(connection, NO_NEWS if history else server_frame(GREETING))
     connection.setblocking(False)
-    return connection
+    epoch = json.loads(came[came.index(b"{") :])["epoch"] if history else None
+    return connection, epoch
 
 
-def read_until(connection: socket.socket, end: bytes, most: int = 4096) -> None:
-    """Read, at `most` bytes at once, until what came ends so.
+def read_until(connection: socket.socket, end: bytes, most: int = 4096) -> bytes:
+    """Read, at `most` bytes at once, until what came ends so; returns what came.
 
     Raises ConnectionError if the server hangs up before.
     """
@@ -83,6 +120,7 @@ def read_until(connection: socket.socket, end: bytes, most: int = 4096) -> None:
         if not data:
             raise ConnectionError(f"The server hung up. It had sent {came!r}.")
         came += data
+    return came
 
 
 def problems(heard: list[list], said: list) -> list[str]:
