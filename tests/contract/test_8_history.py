@@ -324,6 +324,17 @@ def test_a_place_that_is_no_number_is_refused(chat, room, seq):
         bob.hears("hello", because="who was refused is nothing to him")
 
 
+@pytest.mark.parametrize("token", ["null", "17", '"half \\ud83d"', "[]"])
+def test_a_token_that_is_no_text_is_refused(chat, room, token):
+    with Client(chat, "Bob", room) as bob:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(chat, "hello", lambda *_: f'{{"token": {token}}}')
+            with pytest.raises(AssertionError, match="4400"), Client(chat, "Ann"):
+                pass
+        bob.say("hello")
+        bob.hears("hello", because="who was refused is nothing to him")
+
+
 @pytest.mark.parametrize("query", ["?seq=", "?seq=x&epoch=y", "?epoch=y", "?seq=1.5"])
 def test_half_a_cursor_is_refused(chat, query):
     says_why(Request(chat, "GET", f"/{query}").answer(), 400, f"GET /{query}")

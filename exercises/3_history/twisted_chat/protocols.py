@@ -22,15 +22,36 @@ def text_frame(text):
     return Connection(ConnectionType.SERVER).send(TextMessage(text))
 
 
-def read_frame(text):
-    """Return the object that a client sent. Raises ValueError if it is none."""
+def read_object(frame):
+    """Return the JSON object that a client sent. Raises ValueError if it is none."""
     try:
-        said = json.loads(text)
+        said = json.loads(frame)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(said, dict):
         raise ValueError("no JSON object")
     return said
+
+
+def read_hello(frame):
+    """Return the token in a frame, and the cursor or None. Raises ValueError."""
+    said = read_object(frame)
+    token, seq = said.get("token"), said.get("seq", 0)
+    if not isinstance(token, str) or type(seq) is not int:
+        raise ValueError("token is missing, or seq is no number")
+    token.encode()  # raises ValueError, too, where there is half a character
+    return token, (said.get("epoch"), seq) if "seq" in said else None
+
+
+def read_message(frame):
+    """Return the text and the id of the message in a frame. Raises ValueError."""
+    said = read_object(frame)
+    text, id = said.get("text"), said.get("id")
+    if not (isinstance(text, str) and isinstance(id, str)):
+        raise ValueError("text or id is missing")
+    if not 0 < len(id) <= MAX_ID:
+        raise ValueError("id is empty or too long")
+    return text, id
 
 
 @implementer(IPushProducer)
@@ -79,21 +100,17 @@ class WebsocketChat(TimeoutMixin):
             self.refuse(1009, "message too long")
             return
         try:
-            said = read_frame(message)
-            if self.room:
-                self.say(said)
-            else:
-                self.join(said)
+            said = read_message(message) if self.room else read_hello(message)
         except ValueError as error:
             # The codes from 4000 on are free for us. These remind of HTTP's.
             self.refuse(4400, f"bad message: {error}")
+            return
+        if self.room:
+            self.say(*said)
+        else:
+            self.join(*said)
 
-    def say(self, said):
-        text, id = said.get("text"), said.get("id")
-        if not (isinstance(text, str) and isinstance(id, str)):
-            raise ValueError("text or id is missing")
-        if not 0 < len(id) <= MAX_ID:
-            raise ValueError("id is empty or too long")
+    def say(self, text, id):
         if len(text) > MAX_LENGTH:
             self.refuse(1009, "message too long")
             return
@@ -105,15 +122,10 @@ class WebsocketChat(TimeoutMixin):
             self.room.tell()
             self.send(text_frame(self.room.batch([message])), others_wait=True)
 
-    def join(self, said):
+    def join(self, token, cursor):
         self.setTimeout(None)
-        cursor = None
-        if "seq" in said:
-            cursor = said.get("epoch"), said["seq"]
-            if type(said["seq"]) is not int:
-                raise ValueError("seq is no number")
         try:
-            self.room = self.factory.enter(str(said.get("token")))
+            self.room = self.factory.enter(token)
         except SignatureExpired:
             self.refuse(4410, "token expired")
         except BadSignature:
