@@ -148,17 +148,22 @@ async def talk(members: list[Member], chance: random.Random, disturb) -> None:
     After each message `disturb` is called with its number.
     """
     before = len(members[0].ledger.said)
-    tasks = [asyncio.create_task(member.stay()) for member in members]
     turns = [member for member in members for _ in range(EACH)]
     chance.shuffle(turns)
-    for number, member in enumerate(turns):
-        await member.say(f"{member.name} says {before + number}")
-        await disturb(number)
-        # Sometimes wait until it is back, sometimes let it be under way.
-        if chance.random() < 0.3:
-            await members[0].heard(before + number + 1)
-    waiting = asyncio.gather(*[m.heard(before + len(turns)) for m in members])
-    done, _ = await asyncio.wait([waiting, *tasks], return_when="FIRST_COMPLETED")
+
+    async def speak() -> None:
+        for number, member in enumerate(turns):
+            await member.say(f"{member.name} says {before + number}")
+            await disturb(number)
+            # Sometimes wait until it is back, sometimes let it be under way.
+            if chance.random() < 0.3:
+                await members[0].heard(before + number + 1)
+        await asyncio.gather(*[m.heard(before + len(turns)) for m in members])
+
+    # Nobody but the speaking comes to an end, unless something is wrong.
+    parts = [speak(), *[member.stay() for member in members]]
+    tasks = [asyncio.create_task(part) for part in parts]
+    done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -55,9 +55,9 @@ class Connection:
         if length := re.search(rb"content-length: (\d+)", head):
             return json.loads(await self.reader.readexactly(int(length[1])))
         body = b""
-        while size := int(await self.reader.readline(), 16):
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
             body += (await self.reader.readexactly(size + 2))[:-2]
-        await self.reader.readline()
+        await self.reader.readuntil(b"\r\n")
         return json.loads(body)
 
 
