@@ -234,6 +234,12 @@ class RawClient:
             came = came[-1000:] + self.receive(what, came)
         return came.partition(mark)[2]
 
+    def read(self, count: int, what: str) -> None:
+        """Read at least so many bytes. Raises as `read_until` does."""
+        __tracebackhide__ = True
+        while count > 0:
+            count -= len(self.receive(what))
+
     def receive(self, what: str, came: bytes = b"") -> bytes:
         """Read what there is. Raises as `read_until` does, and tells what `came`."""
         __tracebackhide__ = True
