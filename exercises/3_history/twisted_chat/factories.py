@@ -96,6 +96,7 @@ class Room:
     def processDelayedRequests(self):
         # Whoever asks again while others are being answered waits on a new list.
         waiting, self.delayed_requests = self.delayed_requests, []
+        # Not a for loop: who hangs up meanwhile takes itself off this list.
         while waiting:
             waiting.pop(0).callback(None)
 
@@ -106,6 +107,7 @@ class ChatFactory:
     patience = 60  # seconds between two looks for empty rooms
 
     def __init__(self, reactor):
+        self.reactor = reactor
         self.rooms = defaultdict(lambda: Room(reactor))  # by id
 
     def buildProtocol(self, request):

@@ -63,13 +63,15 @@ class WebsocketChat(TimeoutMixin):
     """
 
     token_seconds = 5  # A page sends its token at once.
-    most_behind = 1_000_000  # bytes that wait for a client that does not read
+    goodbye_seconds = 5  # that a client who is refused has to go
+    most_behind = 1_000_000  # bytes for a client since it last had read everything
     refused = False
     room = None
     behind = None
 
     def __init__(self, factory, tcp):
         self.factory = factory
+        self.callLater = factory.reactor.callLater  # for setTimeout
         self.tcp = tcp  # what carries the WebSocket, and takes bytes
 
     def negotiationStarted(self, transport):
@@ -85,6 +87,9 @@ class WebsocketChat(TimeoutMixin):
         self.setTimeout(self.token_seconds)
 
     def timeoutConnection(self):
+        if self.refused:
+            self.tcp.abortConnection()  # It does not read, so a close cannot end.
+            return
         self.refuse(4408, f"no token in {self.token_seconds} s")
 
     def connectionLost(self, reason):
@@ -173,6 +178,6 @@ class WebsocketChat(TimeoutMixin):
     def refuse(self, code, why):
         log.warn("Closing a client: {why}", why=why)
         self.refused = True
-        self.setTimeout(None)
+        self.setTimeout(self.goodbye_seconds)
         with suppress(LocalProtocolError):
             self.transport.loseConnection(code)

@@ -81,7 +81,10 @@ class HttpChat(Resource):
         """Return the room that the request's token opens. Raises BadSignature."""
         # In a header, because addresses are written into logs.
         header = request.getHeader(b"authorization") or b""
-        return self.factory.enter(header.removeprefix(b"Bearer ").decode("latin-1"))
+        scheme, _, token = header.partition(b" ")
+        if scheme.lower() != b"bearer":
+            token = b""
+        return self.factory.enter(token.decode("latin-1"))
 
     def render_GET(self, request):
         room = self.enter(request)
