@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -24,10 +24,14 @@ RULES = {
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and writes no log."""
+    """Serves files, and is silent about it."""
 
     def log_message(self, *arguments):
         pass
+
+    def copyfile(self, source, outputfile):
+        with suppress(ConnectionError):  # The page was left while it loaded.
+            super().copyfile(source, outputfile)
 
 
 @contextmanager
@@ -56,24 +60,34 @@ def opened(
 
 @contextmanager
 def visited(window: BrowserContext, address: str) -> Iterator[tuple[Page, list[str]]]:
-    """Open a page; yields it and the complaints: failed requests, console, errors."""
+    """Open a page; yields it and the complaints: failed requests, console, errors.
+
+    A window keeps its first tab for its next visit: a new one costs twice the time.
+    """
     complaints: list[str] = []
-    page = window.new_page()
+    page = window.pages[0] if window.pages else window.new_page()
     origin = "/".join(address.split("/")[:3])
 
     def only_ours(route):
         complaints.append(f"asks for {route.request.url}")
         route.abort()
 
+    heard = {
+        "console": lambda message: complaints.append(message.text),
+        "pageerror": lambda error: complaints.append(str(error)),
+        "requestfailed": lambda request: complaints.append(request.url),
+    }
     page.route(lambda url: not url.startswith(f"{origin}/"), only_ours)
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(request.url))
+    for event, hear in heard.items():
+        page.on(event, hear)
     try:
         page.goto(address, wait_until="load")
         yield page, complaints
     finally:
-        page.close()
+        for event, hear in heard.items():
+            page.remove_listener(event, hear)
+        page.unroute_all(behavior="ignoreErrors")
+        page.goto("about:blank")  # Or the next address might be a place on this page.
 
 
 def violations(page: Page, within: str = "html") -> list[str]:

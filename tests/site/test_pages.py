@@ -3,16 +3,25 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.site.browsing import KINDS, opened, paths, violations
+from tests.site.browsing import KINDS, paths, violations, visited
 
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 360, "height": 740}
 
 
+@pytest.fixture(scope="module")
+def window(chromium):
+    with chromium.new_context() as window:
+        window.new_page()
+        yield window
+
+
 @pytest.mark.parametrize("path", paths())
-def test_a_page_is_quiet_and_reads_for_everyone(path, address, chromium):
-    window = {"viewport": DESK, "color_scheme": "light"}
-    with opened(chromium, f"{address}/{path}", **window) as (page, complaints):
+def test_a_page_is_quiet_and_reads_for_everyone(path, address, window):
+    [tab] = window.pages
+    tab.set_viewport_size(DESK)
+    tab.emulate_media(color_scheme="light")
+    with visited(window, f"{address}/{path}") as (page, complaints):
         expect(page.locator("body")).to_have_attribute(
             "data-md-color-scheme", "default"
         )
