@@ -39,6 +39,25 @@ def test_the_page_shows_how_long_its_own_message_took(tab, rooms):
     expect(others, "what others send is not Bob's").not_to_contain_text(DELAY)
 
 
+@pytest.mark.stages(7, 7)
+def test_what_was_lost_is_not_timed(tab):
+    ann = tab().join()
+    psutil.Process(ann.chat.twisted.process.pid).suspend()
+    ann.say("hello")
+    ann.chat.twisted.kill()  # The text had reached this machine, and nobody read it.
+    try:
+        expect(ann.status).not_to_have_text(ann.joined)
+    finally:
+        ann.chat.restart()
+    bob = tab().join()
+    expect(ann.status).to_have_text(ann.joined)
+    bob.say("hello")
+    expect(ann.log).to_contain_text("hello")
+    says = "Ann's text was lost, and this one is Bob's"
+    expect(ann.page.locator("main"), says).not_to_contain_text(DELAY)
+    ann.forgive("WebSocket connection")
+
+
 def test_the_page_hears_a_socket_at_once(tab):
     paul, ann = tab().join("/chats/long_poll/"), tab().join()
     for text in ("one", "two", "three"):

@@ -80,20 +80,27 @@ class TwoSteps(Asker):
         return {*self.heard} == said
 
 
-def asleep(classes, stepper, make: type, visits: list[str], says: int, asks: int):
+def asleep(
+    classes, stepper, make: type, visits: list[str], says: int, asks: int, turns: int
+):
     """Play every schedule; returns their number, and those after which one sleeps on.
 
-    So many speakers say something, each once; so many askers make the `visits`.
+    So many speakers say something, each once; so many askers make the `visits`. The
+    reactor's `turns`, in which is sent what was said, are a step like all others;
+    where there are none, it is sent at once.
     """
     speakers = [f"S{number}" for number in range(says)]
     askers = [f"A{number}" for number in range(asks)]
     said = {f"news of {name}" for name in speakers}
     now: list[Asker] = []
+    wholes: list = []
 
     def scene() -> dict[str, Callable[[], None]]:
         whole = classes.build([ORIGIN])
         at = cursor_of(in_reactor(post, whole.http_chat, "mark").reply)
         now[:] = [make(whole, at) for _ in askers]
+        whole.reactor.eager = not turns
+        wholes[:] = [whole]
 
         def speak(name: str) -> Callable[[], None]:
             def body() -> None:
@@ -110,30 +117,44 @@ def asleep(classes, stepper, make: type, visits: list[str], says: int, asks: int
 
             return body
 
+        def turn() -> None:
+            for _ in range(turns):
+                steps.stop("T")
+                in_reactor(whole.reactor.turn)
+
         bodies = {name: speak(name) for name in speakers}
-        return bodies | {
-            name: ask(asker) for name, asker in zip(askers, now, strict=True)
-        }
+        bodies |= {name: ask(asker) for name, asker in zip(askers, now, strict=True)}
+        return bodies | dict.fromkeys(clocks, turn)
 
     played, lost = 0, []
-    with stepper.Stepper(speakers + askers, "SA") as steps:
+    clocks = ["T0"] * bool(turns)
+    with stepper.Stepper(speakers + askers + clocks, "SAT") as steps:
         for schedule in steps.explore(scene):
             played += 1
+            in_reactor(wholes[0].reactor.turn)
             if not all(in_reactor(asker.is_woken, said) for asker in now):
                 lost.append(" ".join(schedule))
     return played, lost
 
 
 @pytest.mark.parametrize(
-    ("says", "asks", "visits", "schedules"),
-    [(1, 1, 1, 2), (1, 1, 2, 3), (2, 1, 2, 12), (2, 2, 2, 180)],
+    ("says", "asks", "visits", "turns", "schedules"),
+    [
+        (1, 1, 1, 0, 2),
+        (1, 1, 2, 0, 3),
+        (2, 1, 2, 0, 12),
+        (2, 2, 2, 0, 180),
+        (1, 1, 1, 1, 6),
+        (1, 1, 2, 1, 12),
+        (2, 1, 2, 2, 180),
+    ],
 )
 @pytest_twisted.ensureDeferred
 async def test_no_interleaving_leaves_anybody_asleep(
-    classes, stepper, says, asks, visits, schedules
+    classes, stepper, says, asks, visits, turns, schedules
 ):
     played, lost = await threads.deferToThread(
-        asleep, classes, stepper, Asker, ["ask"] * visits, says, asks
+        asleep, classes, stepper, Asker, ["ask"] * visits, says, asks, turns
     )
     assert played == schedules
     assert lost == [], f"somebody sleeps on, though there is news, after {lost[0]}"
@@ -142,6 +163,6 @@ async def test_no_interleaving_leaves_anybody_asleep(
 @pytest_twisted.ensureDeferred
 async def test_in_two_steps_a_wake_up_is_lost(classes, stepper):
     played, lost = await threads.deferToThread(
-        asleep, classes, stepper, TwoSteps, ["look", "line_up"], 1, 1
+        asleep, classes, stepper, TwoSteps, ["look", "line_up"], 1, 1, 0
     )
     assert (played, lost) == (3, ["A0 S0 A0"])

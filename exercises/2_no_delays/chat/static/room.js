@@ -43,6 +43,7 @@ export function disconnected(tryAgain) {
     input.focus(); // a disabled button would lose it
   }
   button.disabled = true;
+  sentAt.clear(); // What was under way may be lost.
   // Some pages wait half as long as others: a thousand of them should not all
   // come back in the same moment.
   const pause = wait * (1 - Math.random() / 2);
