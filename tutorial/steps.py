@@ -8,6 +8,7 @@ settings go in, so that the same sources give the same hashes.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import textwrap
 import zipfile
@@ -221,7 +222,15 @@ def write_into(folder: Path) -> list[Written]:
         )
     whole = b"".join(stream(snapshots(the_clone())))
     folder.mkdir(parents=True, exist_ok=True)
-    git = Git(folder)
+    try:
+        return _fill(Git(folder), folder, whole)
+    except BaseException:
+        # Half a repository would be in the way of the next try.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _fill(git: Git, folder: Path, whole: bytes) -> list[Written]:
     git.do("init", "--quiet", "--template=")
     git.do("symbolic-ref", "HEAD", "refs/heads/main")
     git.do(*IMPORT, given=whole)

@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from tests.support.servers import free_ports
+from tutorial import steps
 from tutorial.stages import ROOT, load_stages
 
 STAGES = load_stages()
@@ -322,6 +323,13 @@ def test_a_folder_with_something_in_it_is_left_alone(archive, ann, tmp_path):
     assert "is a file" in in_the_way(code, output, errors)
     code, output, errors = ann.steps(archive, "--zip", full / "mine.txt")
     assert "is a file" in in_the_way(code, output, errors)
+
+
+def test_half_a_repository_is_not_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "IMPORT", ("fast-import", "--no-such-option"))
+    with pytest.raises(steps.StepsError, match="no-such-option"):
+        steps.write_into(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_is_no_clone_gets_no_branch(archive, ann):
