@@ -222,6 +222,7 @@ def test_a_server_that_is_paused_loses_nothing(chat, seed):
     ledger.check()
 
 
+@pytest.mark.stages(8, 8)  # Exercise 4 keeps the log.
 @pytest.mark.parametrize("seed", range(3))
 def test_a_restart_is_told_to_everybody_once(chat, seed):
     chat.restart()

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,8 +29,8 @@ from tutorial.stages import Stage, copy_stage
 
 # From these snapshots on, by number, the wire format is another: a client says first
 # which room it is for, an answer to a poll brings all that is new, and messages have
-# numbers, in JSON on a socket, too.
-ROOMS, BATCHES, HISTORY = 6, 7, 8
+# numbers, in JSON on a socket, too. In the last one they outlive the server.
+ROOMS, BATCHES, HISTORY, PERSISTENCE = 6, 7, 8, 9
 START_SECONDS = 20.0  # that a server has until it listens
 STOP_SECONDS = 5.0  # that it has to end by itself
 MANAGE_SECONDS = 60.0  # that manage.py has for a command
@@ -274,12 +275,12 @@ class Chat:
     """A running copy of a target: Twisted from stage 2 on, and Django when needed.
 
     The folder itself is never written to, and its database is never opened: `folder`
-    is a copy in `workspace`. Use it in a `with` block. Raises NotStarted where a
-    server does not start.
+    is a copy in `workspace`. With a `database_url` it is told to use that one. Use it in
+    a `with` block. Raises NotStarted where a server does not start.
     """
 
-    def __init__(self, target: Target, workspace: Path):
-        self.target = target
+    def __init__(self, target: Target, workspace: Path, database_url: str = ""):
+        self.target, self.workspace = target, workspace
         self.folder = copy_stage(target.folder, workspace / "copy")
         self.django_port, self.chat_port = free_ports(2)
         self.clock = Clock(workspace / "clock")
@@ -293,6 +294,9 @@ class Chat:
         }
         self.env.pop("DJANGO_SETTINGS_MODULE", None)
         self.env.pop("CHAT_KEY", None)
+        self.env.pop("DATABASE_URL", None)
+        if database_url:
+            self.env["DATABASE_URL"] = database_url
         self._tokens: dict[str, str] = {}
         self._manage = Server(
             "manage.py", [], self.folder, self.env, workspace / "manage.log"
@@ -333,6 +337,8 @@ class Chat:
             says, _, _ = str(error).partition(" It said:")
             says += self._manage.last_words()
             raise NotStarted(says, self._manage) from None
+        for file in self.folder.glob("*.sqlite3*"):
+            shutil.copy(file, self.workspace)
         self._django.start(self.django_port)
         return self._django
 
@@ -416,9 +422,26 @@ class Chat:
         self.wire.append(what)
 
     def restart(self) -> None:
-        """Start the chat server anew, with an empty memory."""
+        """Start the chat server anew. It remembers nothing, as on its first day."""
         self.twisted.stop()
+        if self.target.stage.number >= PERSISTENCE:
+            for file in self.folder.glob("*.sqlite3*"):
+                file.unlink()
+            for file in self.workspace.glob("*.sqlite3*"):
+                shutil.copy(file, self.folder)
         self.twisted.start(self.chat_port)
+
+    def come_back(self) -> None:
+        """Start the chat server again, after `crash` or not, with what it has stored."""
+        self.note("The chat server is started again")
+        if self.twisted.process is not None:
+            self.twisted.stop()
+        self.twisted.start(self.chat_port)
+
+    def crash(self) -> None:
+        """End the chat server as a power cut would: kill -9."""
+        self.note("The chat server is killed")
+        self.twisted.kill()
 
     @property
     def ws_url(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,17 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+from django.apps import apps
+from django.conf import settings
+from django.db import connections
+from django.utils.functional import empty
+
+from tests.support.storage import Database
 from tests.support.transport import Reactor
+
+
+# What a room is to us where there is none yet.
+NOBODY = SimpleNamespace(clients=[], delayed_requests=[], messages=[])
 
 
 @contextmanager
@@ -51,13 +62,35 @@ def chat_classes(folder: Path) -> Iterator[SimpleNamespace]:
     names = [
         f"twisted_chat.{file.stem}" for file in folder.glob("twisted_chat/[!_]*.py")
     ]
-    with stage_modules(folder, "chatserver", *names) as modules:
+    with fresh_django(), stage_modules(folder, "chatserver", *names) as modules:
         classes = SimpleNamespace()
         for module in modules:
             vars(classes).update(vars(module))
         classes.build = partial(_build, modules[0], classes)
         classes.set_clock = partial(_set_clock, modules)
         yield classes
+
+
+@contextmanager
+def fresh_django() -> Iterator[None]:
+    """Let a stage set Django up, which can be done only once for each process."""
+    before = os.environ.get("DJANGO_SETTINGS_MODULE")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+        if apps.ready:
+            connections.close_all()
+            for alias in connections:
+                del connections[alias]
+            vars(connections).pop("settings", None)
+            connections._settings = None
+            apps.all_models.pop("chat", None)
+            apps.app_configs.clear()
+            apps.apps_ready = apps.models_ready = apps.ready = apps.loading = False
+            apps.clear_cache()
+            settings._wrapped = empty
 
 
 def _set_clock(modules: list[ModuleType], clock: Callable[[], float]) -> None:
@@ -70,7 +103,7 @@ def _build(chatserver: ModuleType, classes: SimpleNamespace, origins: list[bytes
     settings, reactor = [origins], None
     if "reactor" in inspect.signature(classes.ChatFactory).parameters:
         reactor = Reactor()
-        factory = classes.ChatFactory(reactor)
+        factory = classes.ChatFactory(reactor, *_database(classes))
         settings.append(reactor)
     elif hasattr(classes, "Room"):
         factory = classes.ChatFactory()
@@ -85,6 +118,12 @@ def _build(chatserver: ModuleType, classes: SimpleNamespace, origins: list[bytes
         classes.ChatResource(factory, *settings[:1]),
         hasattr(classes, "HttpChat") and classes.HttpChat(factory, *settings),
     )
+
+
+def _database(classes) -> list:
+    """What the ChatFactory needs as a database, if it needs one."""
+    needed = "database" in inspect.signature(classes.ChatFactory).parameters
+    return [Database(classes)] if needed else []
 
 
 @dataclass(frozen=True)
@@ -104,7 +143,7 @@ class Whole:
         if not hasattr(self.factory, "rooms"):
             return None
         # To look must not make a room.
-        return self.factory.rooms.get("1") or self.factory.rooms.default_factory()
+        return self.factory.rooms.get("1") or NOBODY
 
     @property
     def clients(self) -> list:

@@ -1,0 +1,156 @@
+// The room as you see it: the message list, the input box, the state of the
+// connection. How the messages travel, this module does not know.
+
+const status = document.getElementById("status");
+const form = document.getElementById("chat-form");
+const input = document.getElementById("message");
+const button = form.querySelector("button");
+const outbox = document.getElementById("outbox");
+const messages = document.getElementById("messages");
+const delay = document.getElementById("delay");
+
+const FIRST_WAIT = 500; // milliseconds
+const LONGEST_WAIT = 30000;
+
+const shown = new Set(); // the ids of the messages in the list
+const unheard = new Map(); // own messages that are not in the list yet, by id
+
+let cursor = {}; // where this page stands: the epoch and the number of the newest
+let online = false;
+let wait = FIRST_WAIT;
+let send;
+
+export function whereWeAre() {
+  return cursor;
+}
+
+// Show what is new in a batch, and move the cursor.
+export function take({ epoch, seq, reset, data }) {
+  if (reset) {
+    addLine("Some messages may be missing here.");
+  }
+  data.forEach(show);
+  // What was sent twice is told twice: with its old number, which is no step back.
+  if (reset || cursor.epoch !== epoch || cursor.seq < seq) {
+    cursor = { epoch, seq };
+  }
+}
+
+function addLine(text) {
+  const item = document.createElement("li");
+  // Never innerHTML: what somebody typed must stay text.
+  item.textContent = text;
+  messages.prepend(item);
+  return item;
+}
+
+function show({ id, text }) {
+  if (shown.has(id)) {
+    return;
+  }
+  shown.add(id);
+  const item = addLine(text);
+  const own = unheard.get(id);
+  if (own) {
+    unheard.delete(id);
+    own.item.remove();
+    item.dataset.state = "sent";
+    const took = Math.round(performance.now() - own.typedAt);
+    delay.textContent = `Your last message was here after ${took} ms.`;
+  }
+}
+
+// To be called when the server has told what we missed, and then as often as you like.
+export function connected() {
+  status.textContent = "Connected.";
+  if (!online) {
+    online = true;
+    // Of these the server has not told us, so it may not have them.
+    const again = [...unheard.values()].filter((own) => !isFailed(own));
+    again.forEach((own) => setState(own, "pending"));
+    again.forEach(send);
+  }
+}
+
+// To be called when a connection has proved good. One that opens and breaks at once
+// has not, and the waits go on growing.
+export function settled() {
+  wait = FIRST_WAIT;
+}
+
+export function disconnected(tryAgain) {
+  online = false;
+  // Any pause up to `wait`: a thousand pages should not all come back in the same
+  // moment.
+  const pause = wait * Math.random();
+  wait = Math.min(wait * 2, LONGEST_WAIT);
+  status.textContent = `Not connected. Trying again in ${Math.ceil(pause / 1000)} s.`;
+  setTimeout(tryAgain, pause);
+}
+
+export function shutOut() {
+  online = false;
+  if (document.activeElement === button) {
+    input.focus(); // a disabled button would lose it
+  }
+  button.disabled = true;
+  status.textContent = "This page may no longer speak here. Load it again.";
+  failed();
+}
+
+// The states of an own message: pending, sent, failed.
+function setState({ item }, state) {
+  item.dataset.state = state;
+}
+
+function isFailed({ item }) {
+  return item.dataset.state === "failed";
+}
+
+export function pending() {
+  return [...unheard.values()].filter(({ item }) => item.dataset.state === "pending");
+}
+
+export function sent(own) {
+  setState(own, "sent");
+}
+
+export function failed(refused = pending()) {
+  refused.forEach((own) => setState(own, "failed"));
+}
+
+export function onSend(how) {
+  send = how;
+  button.disabled = false;
+  // While the button is disabled, Enter does not submit the form either.
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = input.value.trim();
+    if (text) {
+      write(text);
+      input.value = "";
+    }
+    input.focus();
+  });
+}
+
+function write(text) {
+  const item = document.createElement("li");
+  item.textContent = text;
+  outbox.prepend(item);
+  // Nobody else's message has this id. By it, the server knows one that it has.
+  const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const own = { id, text, item, typedAt: performance.now() };
+  setState(own, "pending");
+  unheard.set(id, own);
+  if (online) {
+    send(own);
+  }
+}
+
+input.addEventListener("keydown", (event) => {
+  // An Enter that ends the composing of a word, as in Japanese, is not for us.
+  if (event.key === "Enter" && event.isComposing) {
+    event.preventDefault();
+  }
+});

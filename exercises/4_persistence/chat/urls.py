@@ -1,0 +1,13 @@
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("", views.index, name="index"),
+    path("<int:chat_room_id>/", views.chat_room, name="chat_room"),
+    path(
+        "long_poll/<int:chat_room_id>/",
+        views.longpoll_chat_room,
+        name="longpoll_chat_room",
+    ),
+]

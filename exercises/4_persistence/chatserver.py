@@ -1,0 +1,51 @@
+"""The chat server: what one client says, every client in the same room hears.
+
+Clients come by WebSocket, or by long polling: they ask for all that is new, and the
+answer waits until there is something. Both see one conversation. The first thing that
+each client says is a token, which it has from its page and which opens one room. Who
+was here before says where it stands, too, and is told what it missed. What is said is
+in Django's database before anybody hears it.
+
+Start it with:  twistd -n -y chatserver.py
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import django
+from twisted.application import internet, service, strports
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+# twistd does not look for modules beside the file that it runs.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+# The models can be imported only after that.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django_twisted_chat.settings")
+django.setup()
+
+from twisted_chat.database import Database
+from twisted_chat.factories import ChatFactory
+from twisted_chat.resources import ChatResource, HttpChat
+
+PORT = os.environ.get("CHAT_PORT", "1025")
+DEFAULT_ORIGINS = "http://127.0.0.1:8000,http://localhost:8000"
+ORIGINS = (os.environ.get("CHAT_ORIGINS") or DEFAULT_ORIGINS).encode().split(b",")
+
+database = Database(reactor)
+factory = ChatFactory(reactor, database)
+http_chat = HttpChat(factory, ORIGINS, reactor)
+
+root = Resource()
+root.putChild(b"", http_chat)
+root.putChild(b"ws", ChatResource(factory, ORIGINS))
+
+application = service.Application("chatserver")
+database.setServiceParent(application)
+chat_service = strports.service(f"tcp:{PORT}:interface=127.0.0.1", Site(root))
+chat_service.setServiceParent(application)
+
+forgetting = internet.TimerService(factory.patience, factory.forget_empty_rooms)
+forgetting.setServiceParent(application)

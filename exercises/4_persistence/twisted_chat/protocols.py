@@ -1,0 +1,216 @@
+"""How one client speaks."""
+
+import json
+from contextlib import suppress
+
+from django.core.signing import BadSignature, SignatureExpired
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.protocols.policies import TimeoutMixin
+from wsproto import Connection, ConnectionType
+from wsproto.events import TextMessage
+from wsproto.utilities import LocalProtocolError
+from zope.interface import implementer
+
+from .database import NoSuchRoom
+from .messages import MAX_ID, MAX_LENGTH, storable
+
+log = Logger()
+
+
+def text_frame(text):
+    """The bytes that carry a message: a server sends the same ones to every client."""
+    return Connection(ConnectionType.SERVER).send(TextMessage(text))
+
+
+def read_object(frame):
+    """Return the JSON object that a client sent. Raises ValueError if it is none."""
+    try:
+        said = json.loads(frame)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(said, dict):
+        raise ValueError("no JSON object")
+    return said
+
+
+def read_hello(frame):
+    """Return the token in a frame, and the cursor or None. Raises ValueError."""
+    said = read_object(frame)
+    token, seq = said.get("token"), said.get("seq", 0)
+    if not isinstance(token, str) or type(seq) is not int:
+        raise ValueError("token is missing, or seq is no number")
+    token.encode()  # raises ValueError, too, where there is half a character
+    return token, (said.get("epoch"), seq) if "seq" in said else None
+
+
+def read_message(frame):
+    """Return the text and the id of the message in a frame. Raises ValueError."""
+    said = read_object(frame)
+    text, id = said.get("text"), said.get("id")
+    if not (isinstance(text, str) and isinstance(id, str)):
+        raise ValueError("text or id is missing")
+    if not 0 < len(id) <= MAX_ID or storable(id) != id:
+        raise ValueError("id is empty, too long, or cannot be stored")
+    return text, id
+
+
+@implementer(IPushProducer)
+class WebsocketChat(TimeoutMixin):
+    """One client: a browser window with an open WebSocket.
+
+    The first thing that it says is its token, and its cursor if it was here before.
+    Until then it is in no room.
+    """
+
+    token_seconds = 5  # A page sends its token at once.
+    goodbye_seconds = 5  # that a client who is refused has to go
+    most_behind = 1_000_000  # bytes for a client since it last had read everything
+    refused = False
+    entering = None  # a Deferred, while the room is being loaded
+    room = None
+    behind = None
+
+    def __init__(self, factory, tcp):
+        self.factory = factory
+        self.callLater = factory.reactor.callLater  # for setTimeout
+        self.tcp = tcp  # what carries the WebSocket, and takes bytes
+
+    def negotiationStarted(self, transport):
+        self.transport = transport
+
+    def negotiationFinished(self):
+        # Twisted's HTTP code still throttles this connection: it is registered as
+        # its producer. Let go of it, or a close may never finish. In its place, we
+        # want to know of a client that reads too slowly.
+        self.transport.detachProducer()
+        self.transport.attachProducer(self)
+        log.info("Got new client!")
+        self.setTimeout(self.token_seconds)
+
+    def timeoutConnection(self):
+        if self.refused:
+            self.tcp.abortConnection()  # It does not read, so a close cannot end.
+            return
+        self.refuse(4408, f"no token in {self.token_seconds} s")
+
+    def connectionLost(self, reason):
+        log.info("Lost a client!")
+        self.setTimeout(None)
+        self.refused = True  # whatever is still under way for it
+        if self.entering:
+            self.entering.cancel()
+        if self.room:
+            self.room.clients.remove(self)
+
+    def textMessageReceived(self, message):
+        if self.refused:
+            return  # It was on its way already.
+        if len(message) > 16 * MAX_LENGTH:  # in JSON, a character takes up to 12
+            self.refuse(1009, "message too long")
+            return
+        try:
+            said = read_message(message) if self.room else read_hello(message)
+        except ValueError as error:
+            # The codes from 4000 on are free for us. These remind of HTTP's.
+            self.refuse(4400, f"bad message: {error}")
+            return
+        if self.room:
+            self.say(*said)
+        elif self.entering:
+            self.refuse(4400, "speaks before it is let in")
+        else:
+            self.join(*said)
+
+    def say(self, text, id):
+        if len(text) > MAX_LENGTH:
+            self.refuse(1009, "message too long")
+            return
+        newest = self.room.messages.seq
+        said = self.room.say(text, id)
+        said.addCallbacks(self.said, self.not_said, [newest], None, [id])
+
+    def said(self, message, newest):
+        if message.seq <= newest and not self.refused:
+            # It was said before, and who says it again has not heard it. What is under
+            # way goes first, so that nobody hears a higher number before a lower one.
+            self.room.tell()
+            self.send(text_frame(self.room.batch([message])), others_wait=True)
+
+    def not_said(self, failure, id):
+        if failure.check(NoSuchRoom):
+            self.no_room(failure)
+        elif not self.refused:
+            why = {"status": 0, "id": id, "error": "not stored, try again later"}
+            self.send(text_frame(json.dumps(why)), others_wait=True)
+
+    def join(self, token, cursor):
+        self.setTimeout(None)
+        try:
+            room = self.factory.enter(token)
+        except SignatureExpired:
+            self.refuse(4410, "token expired")
+        except BadSignature:
+            self.refuse(4401, "no token of ours")
+        else:
+            self.entering = room.ready()
+            self.entering.addCallbacks(self.entered, self.no_room, [cursor])
+
+    def entered(self, room, cursor):
+        self.entering = None
+        if not self.refused:
+            self.room = room
+            room.join(self, cursor)
+
+    def no_room(self, failure):
+        self.entering = None
+        if self.refused:
+            return
+        if failure.check(NoSuchRoom):
+            self.refuse(4404, "the room was deleted")
+        else:
+            self.refuse(1013, "try again later")
+
+    def bytesMessageReceived(self, data):
+        if not self.refused:
+            self.refuse(1003, "binary message")
+
+    def pongReceived(self, payload):
+        pass  # Twisted calls it, so it has to exist.
+
+    def send(self, frames, others_wait):
+        """Send whole frames; behind others, if others wait in the transport."""
+        if self.tcp.disconnecting:
+            return  # After a close frame, nothing may follow.
+        if not others_wait:
+            # Give them to the kernel now. write() leaves it to the reactor's next turn,
+            # and to ask the kernel when it may costs more than the sending does.
+            sent = self.tcp.writeSomeData(frames)
+            if isinstance(sent, int):  # else the connection is broken; write() copes
+                frames = frames[sent:]
+        self.tcp.write(frames)
+        if self.behind is not None:
+            self.behind += len(frames)
+            if self.behind > self.most_behind:
+                log.warn("Dropping a client: it does not read")
+                self.tcp.abortConnection()
+
+    def pauseProducing(self):
+        # More than 64 kB wait in the transport. It may be a moment's burst.
+        if self.behind is None:
+            self.behind = 0
+
+    def resumeProducing(self):
+        self.behind = None
+        if self.tcp.disconnecting:
+            self.transport.detachProducer()  # or the close goes on waiting for it
+
+    def stopProducing(self):
+        pass  # The connection is lost; connectionLost is told, too.
+
+    def refuse(self, code, why):
+        log.warn("Closing a client: {why}", why=why)
+        self.refused = True
+        self.setTimeout(self.goodbye_seconds)
+        with suppress(LocalProtocolError):
+            self.transport.loseConnection(code)

@@ -1,0 +1,62 @@
+"""What the chat server asks of the database. Each function blocks until it is done."""
+
+from django.db import transaction
+
+from chat import models
+
+from .messages import Message
+
+
+def load(room_id, most):
+    """Return the epoch of a room, its last number, and its newest messages.
+
+    None if there is no such room.
+    """
+    room = models.ChatRoom.objects.filter(pk=room_id).first()
+    if room is None:
+        return None
+    newest = room.messages.filter(seq__lte=room.last_seq).order_by("-seq")[:most]
+    return room.epoch, room.last_seq, _plain(newest)[::-1]
+
+
+def store(batch):
+    """Store what was said in some rooms, all of it or nothing.
+
+    `batch` is {room_id: (seq, {id: text})}, with the number of the newest message that
+    is known there. Returns {room_id: (news, {id: message})}: all that came after that
+    number, and what is stored under each id. A room that is gone is left out.
+    """
+    with transaction.atomic():
+        # Always in this order, so that no two processes wait for each other's rooms.
+        stored = {id: _store_in_room(id, *batch[id]) for id in sorted(batch)}
+    return {id: found for id, found in stored.items() if found}
+
+
+def _store_in_room(room_id, seq, said):
+    # Who has the row numbers the messages. Others wait until we have committed, so that
+    # no number becomes visible before a lower one.
+    rooms = models.ChatRoom.objects.select_for_update()
+    room = rooms.filter(pk=room_id).first()
+    if room is None:
+        return None
+    # What is said again has an id that is stored: its answer was lost.
+    again = _plain(room.messages.filter(client_id__in=said))
+    stored = {message.id: message for message in again}
+    ids = [id for id in said if id not in stored]
+    new = [
+        models.Message(room=room, seq=number, client_id=id, text=said[id])
+        for number, id in enumerate(ids, room.last_seq + 1)
+    ]
+    models.Message.objects.bulk_create(new)
+    room.last_seq += len(new)
+    room.save(update_fields=["last_seq"])
+    if room.last_seq > seq + len(new):
+        # We were told that a commit had failed, and it had not.
+        new = room.messages.filter(seq__gt=seq)
+    news = _plain(new)
+    stored.update((message.id, message) for message in news if message.id in said)
+    return news, stored
+
+
+def _plain(rows):
+    return [Message(row.seq, row.client_id, row.text) for row in rows]
