@@ -8,16 +8,20 @@ const button = form.querySelector("button");
 const outbox = document.getElementById("outbox");
 const messages = document.getElementById("messages");
 const delay = document.getElementById("delay");
+const earlier = document.getElementById("earlier");
 
 const FIRST_WAIT = 500; // milliseconds
 const LONGEST_WAIT = 30000;
+const LONGEST_ANSWER = 10000; // to what Django answers at once
 
 const shown = new Set(); // the ids of the messages in the list
 const unheard = new Map(); // own messages that are not in the list yet, by id
 
 let cursor = {}; // where this page stands: the epoch and the number of the newest
+let oldest = Infinity; // the lowest number in the list
 let online = false;
 let wait = FIRST_WAIT;
+let attempt; // the timer of the next one
 let send;
 
 export function whereWeAre() {
@@ -36,20 +40,28 @@ export function take({ epoch, seq, reset, data }) {
   }
 }
 
-function addLine(text) {
+function addLine(text, isEarlier) {
   const item = document.createElement("li");
   // Never innerHTML: what somebody typed must stay text.
   item.textContent = text;
-  messages.prepend(item);
+  if (isEarlier) {
+    messages.append(item); // below, so nothing moves that somebody is reading
+  } else {
+    messages.prepend(item);
+  }
   return item;
 }
 
-function show({ id, text }) {
+function show({ id, seq, text }) {
   if (shown.has(id)) {
     return;
   }
   shown.add(id);
-  const item = addLine(text);
+  const item = addLine(text, seq < oldest);
+  if (seq < oldest) {
+    oldest = seq;
+    earlier.hidden = oldest === 1;
+  }
   const own = unheard.get(id);
   if (own) {
     unheard.delete(id);
@@ -78,14 +90,22 @@ export function settled() {
   wait = FIRST_WAIT;
 }
 
-export function disconnected(tryAgain) {
+export function disconnected(tryAgain, why = "Not connected.") {
   online = false;
   // Any pause up to `wait`: a thousand pages should not all come back in the same
   // moment.
   const pause = wait * Math.random();
   wait = Math.min(wait * 2, LONGEST_WAIT);
-  status.textContent = `Not connected. Trying again in ${Math.ceil(pause / 1000)} s.`;
-  setTimeout(tryAgain, pause);
+  status.textContent = `${why} Trying again in ${Math.ceil(pause / 1000)} s.`;
+  clearTimeout(attempt);
+  attempt = setTimeout(tryAgain, pause);
+}
+
+// To be called when the server could not store what was sent: it stays pending.
+export function notStored() {
+  if (online) {
+    disconnected(connected, "The server cannot store messages now.");
+  }
 }
 
 export function shutOut() {
@@ -152,5 +172,20 @@ input.addEventListener("keydown", (event) => {
   // An Enter that ends the composing of a word, as in Japanese, is not for us.
   if (event.key === "Enter" && event.isComposing) {
     event.preventDefault();
+  }
+});
+
+earlier.addEventListener("click", async () => {
+  const url = `${earlier.dataset.url}?before=${oldest}`;
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(LONGEST_ANSWER) });
+    const { more, data } = await response.json();
+    data.reverse().forEach(show);
+    if (!more) {
+      input.focus(); // or the focus would vanish with the button
+      earlier.hidden = true;
+    }
+  } catch (error) {
+    console.info(error); // The button is still there.
   }
 });

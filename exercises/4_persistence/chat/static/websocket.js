@@ -2,6 +2,7 @@ import {
   connected,
   disconnected,
   failed,
+  notStored,
   onSend,
   settled,
   shutOut,
@@ -22,7 +23,12 @@ function connect() {
     socket.send(JSON.stringify({ token, ...whereWeAre() }));
   });
   socket.addEventListener("message", (event) => {
-    take(JSON.parse(event.data));
+    const said = JSON.parse(event.data);
+    if (said.status === 0) {
+      notStored();
+      return;
+    }
+    take(said);
     connected(); // The first one is what we missed: the token was good.
     settled();
   });

@@ -1,0 +1,51 @@
+from datetime import timedelta
+
+from chat.models import ChatRoom
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+AT_ONCE = 500  # rows: whoever speaks waits no longer than that takes
+
+
+class Command(BaseCommand):
+    help = "Delete old messages. What --keep-days and --keep-last name, is kept."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--keep-days", type=int, help="those of so many days")
+        parser.add_argument("--keep-last", type=int, help="so many of each room")
+        parser.add_argument("--dry-run", action="store_true", help="only count them")
+
+    def handle(self, *, keep_days, keep_last, dry_run, **options):
+        given = [number for number in (keep_days, keep_last) if number is not None]
+        if not given or min(given) < 0:
+            raise CommandError("Say --keep-days or --keep-last, and how many.")
+        count = 0
+        for room in ChatRoom.objects.all():
+            first = first_kept(room, keep_days, keep_last)
+            # Numbers never are given out again: last_seq stays as it is.
+            old = room.messages.filter(seq__lt=first)
+            count += old.count() if dry_run else delete(old)
+        verb = "would be" if dry_run else "were"
+        self.stdout.write(f"{count} messages {verb} deleted.")
+
+
+def first_kept(room, keep_days, keep_last):
+    """Return the number from which on all messages of a room are kept."""
+    # Never a hole: of two messages, the older one goes first, whatever the clock said.
+    first = room.last_seq + 1
+    if keep_last is not None:
+        first = min(first, room.last_seq + 1 - keep_last)
+    if keep_days is not None:
+        since = timezone.now() - timedelta(days=keep_days)
+        young = room.messages.filter(said_at__gte=since).order_by("seq").first()
+        first = min(first, young.seq) if young else first
+    return first
+
+
+def delete(old):
+    """Delete rows, a few at a time. Returns how many there were."""
+    count = 0
+    while ids := old.order_by("seq").values_list("pk", flat=True)[:AT_ONCE]:
+        deleted, _ = old.filter(pk__in=list(ids)).delete()
+        count += deleted
+    return count
