@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.postgres import Postgres, find_postgres, why_no_postgres
 from tests.support.reactor import clean_reactor
 from tests.support.requests import KEY, ORIGIN
 from tests.support.servers import Chat, Target
@@ -149,6 +150,24 @@ def chat(request, tmp_path_factory):
     workspace = tmp_path_factory.mktemp(request.param.stage.id)
     with Chat(request.param, workspace) as chat:
         yield chat
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL that runs, with an empty database. Skips where there is none."""
+    if why := why_no_postgres():
+        pytest.skip(why)
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    with Postgres(find_postgres()) as postgres:
+        yield postgres
+
+
+@pytest.fixture(scope="session")
+def on_postgres(chat, postgres, tmp_path_factory):
+    """The folder of `chat`, copied once more, and running with PostgreSQL."""
+    workspace = tmp_path_factory.mktemp(f"{chat.target.stage.id}-postgres")
+    with Chat(chat.target, workspace, postgres.url) as copy:
+        yield copy
 
 
 @pytest.fixture

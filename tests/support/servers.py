@@ -275,8 +275,8 @@ class Chat:
     """A running copy of a target: Twisted from stage 2 on, and Django when needed.
 
     The folder itself is never written to, and its database is never opened: `folder`
-    is a copy in `workspace`. With a `database_url` it is told to use that one. Use it in
-    a `with` block. Raises NotStarted where a server does not start.
+    is a copy in `workspace`. With a `database_url` it is told to use that one. Use it
+    in a `with` block. Raises NotStarted where a server does not start.
     """
 
     def __init__(self, target: Target, workspace: Path, database_url: str = ""):
@@ -371,6 +371,11 @@ class Chat:
         """Are messages numbered, and does who comes back hear what was missed?"""
         return self.target.stage.number >= HISTORY
 
+    @property
+    def is_persistent(self) -> bool:
+        """Does what was said outlive the server?"""
+        return self.target.stage.number >= PERSISTENCE
+
     def hello(self, token: str | None, cursor: tuple | None = None) -> str | None:
         """What a socket says first, None for nothing. `cursor` is (epoch, seq)."""
         if not self.has_history:
@@ -424,7 +429,7 @@ class Chat:
     def restart(self) -> None:
         """Start the chat server anew. It remembers nothing, as on its first day."""
         self.twisted.stop()
-        if self.target.stage.number >= PERSISTENCE:
+        if self.is_persistent:
             for file in self.folder.glob("*.sqlite3*"):
                 file.unlink()
             for file in self.workspace.glob("*.sqlite3*"):
@@ -432,7 +437,7 @@ class Chat:
         self.twisted.start(self.chat_port)
 
     def come_back(self) -> None:
-        """Start the chat server again, after `crash` or not, with what it has stored."""
+        """Start the chat server again, after a crash or not, with what is stored."""
         self.note("The chat server is started again")
         if self.twisted.process is not None:
             self.twisted.stop()

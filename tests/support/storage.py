@@ -21,8 +21,8 @@ class Row:
 class Database:
     """Does what a stage's `Database` and its `storage` do, in memory.
 
-    While it is not `prompt`, what it is asked waits in `asked` until `answer` is called.
-    While it `is_away`, it fails. Rooms in `deleted`, a set of ids, are not there.
+    While it is not `prompt`, what it is asked waits in `asked` until `answer` is
+    called. While it `is_away`, it fails. Rooms in `deleted`, a set of ids, are gone.
     """
 
     def __init__(self, classes: SimpleNamespace):

@@ -21,7 +21,6 @@ from django.utils.functional import empty
 from tests.support.storage import Database
 from tests.support.transport import Reactor
 
-
 # What a room is to us where there is none yet.
 NOBODY = SimpleNamespace(clients=[], delayed_requests=[], messages=[])
 

@@ -1,0 +1,313 @@
+"""Exercise 4, persistence: what is acknowledged survives whatever ends the server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from tests.contract.test_8_history import come_back, is_reset, numbers
+from tests.exercise3_history.test_faults import EACH, members_of, talk
+from tests.stage5_refactor.test_crowd import run
+from tests.support.clients import Client, short
+from tests.support.ledger import Ledger
+from tests.support.polling import ask, numbered, post, texts
+from tests.support.servers import Chat, new_id
+
+SINCE_STAGE = 9
+SEEDS = [
+    pytest.param(n, marks=pytest.mark.thorough if n > 1 else []) for n in range(20)
+]
+PAGE = 200  # messages that one page of the history may bring; the reference says 50
+AWAY = "A database that is away can be away for long, and the server has to say so: "
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept(request, chat) -> Chat:
+    """A chat with its database."""
+    if request.param == "sqlite":
+        return chat
+    return request.getfixturevalue("on_postgres")
+
+
+@pytest.fixture
+def room(kept) -> str:
+    """The path of a room."""
+    return kept.rooms()[1]
+
+
+@pytest.fixture(autouse=True)
+def _runs(kept):
+    """Whatever became of the chat server, the next test finds one."""
+    yield
+    if kept.twisted.process is None:
+        kept.come_back()
+
+
+HOW = pytest.mark.parametrize("how", ["socket", "poll"])
+
+
+def acknowledged(kept, how: str, room: str, text: str, id: str) -> dict:
+    """Say something, and return the batch that acknowledges it."""
+    if how == "poll":
+        answer = post(kept, text, id, room=room)
+        assert answer.status == 200, f"A POST should be stored, but: {answer}."
+        return answer.reply
+    with Client(kept, "Ann", room) as ann:
+        ann.say(text, id)
+        return ann.batch(ann.receive(f"be told that {short(text)} is stored"))
+
+
+@HOW
+def test_what_is_acknowledged_survives_a_crash(kept, room, how):
+    said = [f"{how} {new_id()}" for _ in range(3)]
+    for text in said:
+        acknowledged(kept, how, room, text, new_id())
+        kept.crash()
+        kept.come_back()
+    told = texts(come_back(kept, "poll", room, None))
+    assert told[-3:] == said, (
+        f"Three messages were said, by {how}, and as soon as each was acknowledged the "
+        "server was killed (kill -9) and started again. What is acknowledged has to be "
+        "in the database before. Who comes now should be told all three. It is told "
+        f"{told[-3:]}."
+    )
+
+
+@HOW
+def test_a_cursor_goes_on_after_a_restart(kept, room, how):
+    at = numbered(post(kept, "before the crash", room=room).reply)
+    post(kept, "missed", room=room)
+    kept.crash()
+    kept.come_back()
+    batch = come_back(kept, how, room, at)
+    assert not is_reset(batch), (
+        f"Somebody stood at {at} when the server was killed, and comes back by {how}. "
+        "The messages are in the database, so it is the same log, with the same epoch: "
+        f"why should it be a reset? The batch was {batch}."
+    )
+    assert texts(batch) == ["missed"], f"One message was missed. It was told {batch}."
+
+
+def test_the_numbers_go_on_after_a_restart(kept, room):
+    epoch, seq = numbered(post(kept, "before", room=room).reply)
+    for number in range(2):
+        kept.crash()
+        kept.come_back()
+        came = numbered(post(kept, "after", room=room).reply)
+        assert came == (epoch, seq + number + 1), (
+            f"Before the restart, {seq} was the newest number of the log {epoch!r}. The "
+            f"next should be {seq + number + 1}, without a gap, and never one that was "
+            f"given out before. It was {came}."
+        )
+
+
+@pytest.mark.parametrize(("first", "again"), [("poll", "socket"), ("socket", "poll")])
+def test_who_says_it_again_after_a_crash_has_said_it_once(kept, room, first, again):
+    id, text = new_id(), f"said once by {first}"
+    before = acknowledged(kept, first, room, text, id)
+    kept.crash()
+    kept.come_back()
+    after = acknowledged(kept, again, room, text, id)
+    assert numbers(after) == numbers(before), (
+        "The server was killed after it had stored a message, and before its sender "
+        "heard of it. So the sender says it again, with the same id. The database has "
+        f"to know that id: the message has the number {numbers(before)} already. It was "
+        f"given {numbers(after)}."
+    )
+    told = texts(come_back(kept, "poll", room, None))
+    assert told.count(text) >= 1 and told[-1] == text
+    assert numbered(come_back(kept, "poll", room, None))[1] == numbers(before)[0], (
+        "A message that is said again is no second message, in the database neither."
+    )
+
+
+def test_an_id_that_is_older_than_what_memory_holds_is_known(kept, room):
+    id = new_id()
+    first = acknowledged(kept, "poll", room, "long ago", id)
+    with Client(kept, "Ann", room) as ann:
+        for _ in range(11):
+            for number in range(100):
+                ann.say(f"{number}")
+            ann.hears(*map(str, range(100)), because="she said it")
+    again = acknowledged(kept, "poll", room, "long ago", id)
+    assert numbers(again) == numbers(first), (
+        "1100 messages after it, a message is said again with its id. No memory has to "
+        f"hold it any more, but the database does: its number is {numbers(first)}. It "
+        f"was given {numbers(again)}."
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_burst_that_a_crash_cuts_short(kept, seed):
+    ledger, chance = Ledger(), random.Random(seed)
+    members = members_of(kept, kept.chat_port, ledger)
+    for member in members:
+        member.cursor = numbered(come_back(kept, "poll", kept.rooms()[0], None))
+    crash_at = chance.randrange(1, len(members) * EACH - 1)
+
+    async def disturb(number: int) -> None:
+        if number == crash_at:
+            await asyncio.to_thread(kept.crash)
+            await asyncio.to_thread(kept.come_back)
+
+    run(talk(members, chance, disturb))
+    problems = ledger.problems()
+    assert not problems, (
+        f"The server was killed after message {crash_at} of a burst (seed {seed}) and "
+        "started again; its clients came back with their cursors, and said again what "
+        "had not been acknowledged. Then " + "; ".join(problems[:3])
+    )
+    resets = [member.resets for member in members]
+    assert not any(resets), f"The log is kept, and {resets} resets were told."
+
+
+def earlier(kept, room: str, before) -> tuple[int, dict]:
+    """Ask the page's own server for a page of what was said before a number."""
+    response = kept.get(f"{room}earlier/?before={before}")
+    try:
+        reply = json.loads(response.text)
+    except ValueError:
+        reply = {}
+    return response.status, reply
+
+
+def test_earlier_messages_come_page_by_page(kept):
+    room = kept.rooms()[2]
+    for number in range(3):
+        with Client(kept, "Ann", room) as ann:
+            said = [f"{number} {which}" for which in range(60)]
+            for text in said:
+                ann.say(text)
+            ann.hears(*said, because="she said it")
+    epoch, before = ann.cursor
+    found, pages, more = [], 0, True
+    while more:
+        status, page = earlier(kept, room, before)
+        assert status == 200 and {"more", "data"} <= {*page}, (
+            f"GET {room}earlier/?before={before} should bring a page of the messages "
+            f'before number {before}: {{"status": 1, "more": true, "data": [...]}}. '
+            f"It brought {status} {short(str(page))}."
+        )
+        got, more = numbers(page), page["more"]
+        assert got == sorted(got) and len(got) <= PAGE
+        assert got or not more, "It says that there is more, and brings nothing."
+        found, before, pages = got + found, (got or [0])[0], pages + 1
+    assert found == list(range(1, ann.cursor[1])), (
+        f"The messages before number {ann.cursor[1]} were asked for page by page, each "
+        "time with the lowest number so far. All should come, and none twice. The "
+        f"{pages} pages brought {found}."
+    )
+    assert pages > 1, f"{len(found)} messages came on one page. It should be bounded."
+
+
+@pytest.mark.parametrize("before", ["", "x", "1.5", "9" * 5000])
+def test_what_is_no_number_brings_no_page(chat, before):
+    room = chat.rooms()[1]
+    status, _ = earlier(chat, room, before)
+    assert status == 400, (
+        f"GET {room}earlier/?before={before[:9]} should be refused with 400, as this is "
+        f"no number. The status was {status}."
+    )
+
+
+@pytest.mark.parametrize("before", ["0", "1", "-1", "9" * 30])
+def test_a_number_of_nothing_brings_what_there_is(chat, before):
+    room = chat.rooms()[1]
+    status, page = earlier(chat, room, before)
+    assert status == 200, f"{before} is a number, and the status was {status}."
+    assert before[0] == "9" or (page["data"], page["more"]) == ([], False)
+    assert earlier(chat, "/chats/987654/", "1")[0] == 404, "There is no such room."
+
+
+@contextmanager
+def away(kept, postgres) -> Iterator[None]:
+    """Take the database away: nobody can write to it."""
+    if postgres is not None:
+        postgres.stop()
+        try:
+            yield
+        finally:
+            postgres.start()
+        return
+    code = "from django.db import connection; print(connection.settings_dict['NAME'])"
+    file = kept.shell(code).splitlines()[-1]
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@pytest.fixture
+def no_database(request, kept):
+    """A context manager that takes the database away."""
+    is_sqlite = "DATABASE_URL" not in kept.env
+    postgres = None if is_sqlite else request.getfixturevalue("postgres")
+    return lambda: away(kept, postgres)
+
+
+def test_without_a_database_nothing_is_acknowledged(kept, room, no_database):
+    by_post, by_socket = new_id(), new_id()
+    _, seq = numbered(post(kept, "all is well", room=room).reply)
+    with Client(kept, "Ann", room) as ann, Client(kept, "Bob", room) as bob:
+        with no_database():
+            ann.say("by socket", by_socket)
+            frame = json.loads(ann.receive("be told that her message is not stored"))
+            assert frame.get("status") == 0 and frame.get("id") == by_socket, (
+                f"{AWAY}a socket should be told by a frame "
+                f'{{"status": 0, "id": "{by_socket}", "error": "..."}} that this '
+                f"message is not stored. It was told {frame}."
+            )
+            answer = post(kept, "by POST", by_post, room=room)
+            assert answer.status == 503 and answer.reply.get("status") == 0, (
+                f"{AWAY}a POST should be answered with 503. It was {answer}."
+            )
+        # It is back, and nobody has to start the chat server anew.
+        for id, text, how in [
+            (by_socket, "by socket", "poll"),
+            (by_post, "by POST", "socket"),
+        ]:
+            for _ in range(20):
+                if how == "poll":
+                    answer = post(kept, text, id, room=room)
+                    stored = answer.status == 200 and answer.reply
+                else:
+                    ann.say(text, id)
+                    while (stored := json.loads(ann.receive())).get("id") is None:
+                        if id in [message["id"] for message in stored["data"]]:
+                            break
+                    stored = stored["status"] and stored
+                if stored:
+                    break
+            assert stored, (
+                "The database is back, and the same message is said again and again, "
+                f"by {how}. It should be stored now: the server has to open a new "
+                "connection in the place of the broken one."
+            )
+            seq += 1
+            assert id in [m["id"] for m in stored["data"]] and seq in numbers(stored), (
+                f"What was refused is not stored; said again, it is number {seq}. It is "
+                f"{stored}."
+            )
+        bob.hears("by socket", "by POST", because="they are stored now, once")
+
+
+def test_who_listens_stays_while_the_database_is_away(kept, room, no_database):
+    at = numbered(post(kept, "the newest", room=room).reply)
+    with Client(kept, "Bob", room) as bob:
+        parked = ask(kept, at, room=room)
+        with no_database():
+            answer = post(kept, "not stored", room=room)
+            assert answer.status == 503, f"{AWAY}503, and not {answer}."
+            assert texts(come_back(kept, "poll", room, None))[-1] == "the newest", (
+                "The newest messages are in memory. To read them needs no database."
+            )
+        for _ in range(20):
+            if post(kept, "again", "again", room=room).status == 200:
+                break
+        bob.hears("again", because="it was said when the database was back")
+        assert texts(parked.answer().reply) == ["again"]
