@@ -1,8 +1,9 @@
 from datetime import timedelta
 
-from chat.models import ChatRoom
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
+
+from chat.models import ChatRoom
 
 AT_ONCE = 500  # rows: whoever speaks waits no longer than that takes
 
