@@ -1,14 +1,19 @@
+import io
 import time
+from datetime import timedelta
 from unittest.mock import patch
 
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.core.signing import BadSignature, SignatureExpired, TimestampSigner
 from django.test import SimpleTestCase, TestCase, override_settings
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import json_script
 
-from .models import ChatRoom
+from .models import ChatRoom, Message
 from .tokens import KEY, MAX_AGE, make_token, read_token
+from .views import PAGE
 
 
 class IndexTests(TestCase):
@@ -67,6 +72,103 @@ class ChatRoomTests(TestCase):
 
     def test_a_room_is_known_by_its_name(self):
         self.assertEqual(str(self.room), "<b>Tom & Jerry</b>")
+
+
+def make_room(messages):
+    room = ChatRoom.objects.create(name="Archive", last_seq=messages)
+    rows = [
+        Message(room=room, seq=seq, client_id=f"id{seq}", text=f"text {seq}")
+        for seq in range(1, messages + 1)
+    ]
+    Message.objects.bulk_create(rows)
+    return room
+
+
+class EarlierTests(TestCase):
+    def ask(self, room, before):
+        response = self.client.get(f"/chats/{room.pk}/earlier/", {"before": before})
+        return response.status_code, response.json()
+
+    def numbers(self, room, before):
+        status, reply = self.ask(room, before)
+        self.assertEqual(status, 200)
+        return [message["seq"] for message in reply["data"]], reply["more"]
+
+    def test_a_page_ends_just_before_the_number(self):
+        newest = 2 * PAGE + 1
+        room = make_room(newest)
+        page = list(range(newest - PAGE, newest))
+        self.assertEqual(self.numbers(room, newest), (page, True))
+        first = list(range(1, PAGE + 1))
+        self.assertEqual(self.numbers(room, PAGE + 1), (first, False))
+        self.assertEqual(self.numbers(room, PAGE + 2)[1], True)
+        self.assertEqual(self.numbers(room, 1), ([], False))
+
+    def test_a_message_is_told_as_the_chat_server_tells_it(self):
+        _, reply = self.ask(make_room(2), 2)
+        message = {"seq": 1, "id": "id1", "text": "text 1"}
+        self.assertEqual(reply, {"status": 1, "more": False, "data": [message]})
+
+    def test_another_rooms_messages_are_not_told(self):
+        make_room(3)
+        self.assertEqual(self.numbers(make_room(0), 3), ([], False))
+
+    def test_what_is_no_number_is_refused(self):
+        room = make_room(1)
+        for before in ("", "x", "1.5", "9" * 5000):
+            status, reply = self.ask(room, before)
+            self.assertEqual((status, reply["status"]), (400, 0))
+        self.assertEqual(self.numbers(room, "9" * 30), ([1], False))
+
+    def test_the_page_knows_where_to_ask(self):
+        room = make_room(0)
+        for path in ("", "long_poll/"):
+            response = self.client.get(f"/chats/{path}{room.pk}/")
+            self.assertContains(response, f'data-url="/chats/{room.pk}/earlier/"')
+
+
+class PruneTests(TestCase):
+    def setUp(self):
+        self.room = make_room(1200)
+
+    def prune(self, **options):
+        output = io.StringIO()
+        call_command("prune_messages", stdout=output, **options)
+        self.room.refresh_from_db()
+        numbers = self.room.messages.values_list("seq", flat=True)
+        return output.getvalue().strip(), list(numbers)
+
+    def test_the_newest_are_kept_and_the_count_goes_on(self):
+        output, kept = self.prune(keep_last=100)
+        self.assertEqual(output, "1100 messages were deleted.")
+        self.assertEqual(kept, list(range(1101, 1201)))
+        self.assertEqual(self.prune(keep_last=0)[1], [])
+        self.assertEqual(self.room.last_seq, 1200)
+
+    def test_what_is_young_is_kept_and_leaves_no_hole(self):
+        old = timezone.now() - timedelta(days=8)
+        # The clock was set back for a while: 15 says that it is older than 11.
+        self.room.messages.filter(seq__lte=10).update(said_at=old)
+        self.room.messages.filter(seq=15).update(said_at=old)
+        self.assertEqual(self.prune(keep_days=7)[1], list(range(11, 1201)))
+        self.assertEqual(self.prune(keep_days=7, keep_last=5)[1][0], 11)
+
+    def test_a_dry_run_only_counts(self):
+        output, kept = self.prune(keep_last=1000, dry_run=True)
+        self.assertEqual(output, "200 messages would be deleted.")
+        self.assertEqual(len(kept), 1200)
+
+    def test_it_has_to_be_said_what_is_kept(self):
+        for options in ({}, {"keep_last": -1}):
+            with self.assertRaises(CommandError):
+                self.prune(**options)
+
+
+class EpochTests(TestCase):
+    def test_each_room_has_a_log_of_its_own(self):
+        ChatRoom.objects.create(name="One more")
+        epochs = ChatRoom.objects.values_list("epoch", flat=True)
+        self.assertEqual(len(set(epochs)), 4)
 
 
 class TokenTests(SimpleTestCase):
