@@ -170,6 +170,14 @@ def on_postgres(chat, postgres, tmp_path_factory):
         yield copy
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept(request, chat) -> Chat:
+    """The folder of `chat`, running with one database or the other."""
+    if request.param == "sqlite":
+        return chat
+    return request.getfixturevalue("on_postgres")
+
+
 @pytest.fixture
 def classes(request, monkeypatch):
     """The classes of the stage under test, loaded afresh; the reactor stays clean."""

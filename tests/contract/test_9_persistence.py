@@ -17,21 +17,13 @@ from tests.stage5_refactor.test_crowd import run
 from tests.support.clients import Client, short
 from tests.support.ledger import Ledger
 from tests.support.polling import ask, numbered, post, texts
-from tests.support.servers import Chat, new_id
+from tests.support.servers import new_id
 
 SINCE_STAGE = 9
 SEEDS = [0, *[pytest.param(n, marks=pytest.mark.thorough) for n in range(1, 20)]]
 PAGE = 200  # messages that one page of the history may bring; the reference says 50
 PATIENCE = 30  # seconds for a burst with a crash in it
 AWAY = "A database that is away can be away for long, and the server has to say so: "
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def kept(request, chat) -> Chat:
-    """A chat with its database."""
-    if request.param == "sqlite":
-        return chat
-    return request.getfixturevalue("on_postgres")
 
 
 @pytest.fixture

@@ -61,13 +61,15 @@ def test_a_number_is_never_given_out_again(storage):
     storage.store({"1": (0, said(3))})
     storage.models.Message.objects.all().delete()
     stored = storage.store({"1": (3, said(1, first=3))})
-    assert [message.seq for message in stored["1"][0]] == [4]
+    numbers = [message.seq for message in stored["1"][0]]
+    assert numbers == [4], "a number that was given out is not given out again"
 
 
 def test_who_is_behind_is_told_all(storage):
     storage.store({"1": (0, said(3))})
     stored = storage.store({"1": (1, said(1, first=3))})
-    assert [message.seq for message in stored["1"][0]] == [2, 3, 4]
+    numbers = [message.seq for message in stored["1"][0]]
+    assert numbers == [2, 3, 4], "what was stored, and nobody heard of it, is news"
 
 
 def test_a_room_that_is_gone_is_left_out(storage):
@@ -144,4 +146,5 @@ async def test_after_an_error_there_is_a_new_connection(database, storage, class
     before = await database.run(current)
     with pytest.raises(classes.NotNow):
         await database.run(break_off)
-    assert await database.run(current) is not before
+    after = await database.run(current)
+    assert after is not before, "who goes on with a broken connection never heals"

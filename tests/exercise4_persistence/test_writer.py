@@ -46,7 +46,8 @@ def test_nobody_hears_of_it_before_it_is_stored(whole, database):
     parked = get(whole.http_chat, ("epoch1", 0))
     say(ann, "hello")
     posted = post(whole.http_chat, "hi")
-    assert (sent(ann), sent(bob), parked.reply, posted.reply) == ([], [], None, None)
+    heard = sent(ann), sent(bob), parked.reply, posted.reply
+    assert heard == ([], [], None, None), "what is not stored yet, nobody may hear"
     assert len(whole.messages) == 0
     answer_all(database)
     assert sent(ann) == sent(bob) == ["hello", "hi"]
@@ -95,7 +96,8 @@ def test_no_more_wait_than_fit(whole, database, classes):
     ann = join(whole.factory)
     say(ann, "too much", "a")
     late = post(whole.http_chat, "too much")
-    assert (late.responseCode, late.reply["status"]) == (503, 0)
+    assert late.responseCode == 503, f"{most} wait already, and no more should"
+    assert late.reply["status"] == 0
     assert [(b["status"], b["id"]) for b in batches(ann)[1:]] == [(0, "a")]
     answer_all(database)
     assert posted[-1].reply["seq"] == most + 1
@@ -163,7 +165,7 @@ def test_a_thousand_who_come_at_once_ask_the_database_once(whole, database):
     sockets = [join(whole.factory, 2, cursor) for _ in range(500)]
     polls = [get(whole.http_chat, cursor, room=2) for _ in range(500)]
     said = post(whole.http_chat, "hello", room=2)
-    assert database.calls == ["load"]
+    assert database.calls == ["load"], "what many want is loaded once"
     answer_all(database)
     assert database.calls == ["load", "store"]
     assert said.reply["seq"] == 1
