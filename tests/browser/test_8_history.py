@@ -139,6 +139,7 @@ def test_a_message_whose_answer_was_lost_is_shown_once(tab, line_of, rooms):
         assert shown[:2] == [end, once], f"The window shows {shown}."
 
 
+@pytest.mark.stages(8, 8)  # Exercise 4 keeps the log.
 @KINDS
 def test_after_a_restart_the_page_says_that_something_may_be_missing(tab, rooms):
     ann = tab().join(rooms)
