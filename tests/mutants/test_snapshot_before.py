@@ -29,6 +29,13 @@ MISSING = {
         "an answer should say which log it is from and the number of its last message",
         "A POST with the id '' should be refused with 400",
     ],
+    "4_persistence": [
+        "What is acknowledged has to be in the database before",
+        "it is the same log, with the same epoch",
+        "The database has to know that id",
+        "should bring a page of the messages before number",
+        "a POST should be answered with 503",
+    ],
 }
 
 

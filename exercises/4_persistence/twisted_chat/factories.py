@@ -66,7 +66,7 @@ class Room:
         """Store a message and have everybody told. Returns a Deferred of the message.
 
         If one with this id is stored, then it is that one, and that is all: its sender
-        has not heard that we have it.
+        has not heard that we have it. The room has to be ready.
 
         From another thread: reactor.callFromThread(room.say, text, id)
         """
