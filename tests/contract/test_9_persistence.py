@@ -292,8 +292,8 @@ def test_without_a_database_nothing_is_acknowledged(kept, room, no_database):
 
 def test_who_listens_stays_while_the_database_is_away(kept, room, no_database):
     at = numbered(post(kept, "the newest", room=room).reply)
-    with Client(kept, "Bob", room) as bob:
-        parked = ask(kept, at, room=room)
+    parked = ask(kept, at, room=room)
+    with closing(parked.connection), Client(kept, "Bob", room) as bob:
         with no_database():
             answer = post(kept, "not stored", room=room)
             assert answer.status == 503, f"{AWAY}503, and not {answer}."

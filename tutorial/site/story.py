@@ -292,7 +292,17 @@ class Story:
                 actual = self._until(terminal, expected)
             else:
                 actual = self._run(block, terminal, command)
+                if command.startswith("kill "):
+                    self._notice_who_ended()
             yield Said(block, first, expected, actual)
+
+    def _notice_who_ended(self) -> None:
+        """Wait for the servers that a command has killed, as their shells do."""
+        for terminal in self.terminals.values():
+            if terminal.running:
+                with suppress(subprocess.TimeoutExpired):
+                    terminal.running.wait(1)
+                    terminal.running = None
 
     def _need_running(self, block: Fence, terminal: Terminal) -> None:
         if terminal.running is None:
