@@ -48,7 +48,9 @@ def acknowledged(kept, how: str, room: str, text: str, id: str) -> dict:
     """Say something, and return the batch that acknowledges it."""
     if how == "poll":
         answer = post(kept, text, id, room=room)
-        assert answer.status == 200, f"A POST should be stored, but: {answer}."
+        assert answer.status == 200, (
+            f"A POST should be stored, but it was {answer.status} {answer.reply}."
+        )
         return answer.reply
     with Client(kept, "Ann", room) as ann:
         ann.say(text, id)
@@ -257,7 +259,8 @@ def test_without_a_database_nothing_is_acknowledged(kept, room, no_database):
             )
             answer = post(kept, "by POST", by_post, room=room)
             assert answer.status == 503 and answer.reply.get("status") == 0, (
-                f"{AWAY}a POST should be answered with 503. It was {answer}."
+                f"{AWAY}a POST should be answered with 503, and not with "
+                f"{answer.status} {answer.reply}."
             )
         # It is back, and nobody has to start the chat server anew.
         for id, text, how in [
@@ -296,7 +299,7 @@ def test_who_listens_stays_while_the_database_is_away(kept, room, no_database):
     with closing(parked.connection), Client(kept, "Bob", room) as bob:
         with no_database():
             answer = post(kept, "not stored", room=room)
-            assert answer.status == 503, f"{AWAY}503, and not {answer}."
+            assert answer.status == 503, f"{AWAY}503, and not {answer.status}."
             assert texts(come_back(kept, "poll", room, None))[-1] == "the newest", (
                 "The newest messages are in memory. To read them needs no database."
             )

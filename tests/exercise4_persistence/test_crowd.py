@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.contract.test_8_history import come_back
+from tests.contract.test_9_persistence import earlier
 from tests.stage5_refactor.test_crowd import Connection, run
 from tests.support.polling import ask, cursor_of, post
 
@@ -88,6 +89,22 @@ def test_a_poll_takes_as_long_with_a_million_messages(kept):
             took[count].append(time.perf_counter() - started)
     few, many = median(took[FEW]), median(took[MANY])
     print(f"two polls took {few * 1e3:.2f} ms and {many * 1e3:.2f} ms")
+    assert many < 1.2 * few, f"{many:.5f} s, and with a thousand {few:.5f} s"
+
+
+def test_earlier_messages_are_found_as_fast_among_a_million(kept):
+    rooms = dict(zip((FEW, MANY), kept.rooms(), strict=False))
+    took = {count: [] for count in rooms}
+    for count, room in rooms.items():
+        fill(kept, room, count)
+    for _ in range(100):
+        for count, room in rooms.items():
+            started = time.perf_counter()
+            status, page = earlier(kept, room, count // 2)
+            took[count].append(time.perf_counter() - started)
+            assert (status, page["more"]) == (200, True)
+    few, many = median(took[FEW]), median(took[MANY])
+    print(f"a page of earlier messages took {few * 1e3:.2f} ms and {many * 1e3:.2f} ms")
     assert many < 1.2 * few, f"{many:.5f} s, and with a thousand {few:.5f} s"
 
 
