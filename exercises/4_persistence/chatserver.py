@@ -44,7 +44,10 @@ root.putChild(b"ws", ChatResource(factory, ORIGINS))
 
 application = service.Application("chatserver")
 database.setServiceParent(application)
-chat_service = strports.service(f"tcp:{PORT}:interface=127.0.0.1", Site(root))
+# After a restart all come back at once. Whom the backlog does not hold, the system lets
+# knock again after some seconds.
+address = f"tcp:{PORT}:interface=127.0.0.1:backlog=1000"
+chat_service = strports.service(address, Site(root))
 chat_service.setServiceParent(application)
 
 forgetting = internet.TimerService(factory.patience, factory.forget_empty_rooms)

@@ -39,6 +39,9 @@ def _runs(request, chat):
     kept = request.node.funcargs.get("kept", chat)
     if kept.twisted.process is None:
         kept.come_back()
+    if kept is not chat:  # for which somebody else looks
+        says = kept.twisted.output()
+        assert "Traceback" not in says, f"The server logged a traceback:\n{says}"
 
 
 HOW = pytest.mark.parametrize("how", ["socket", "poll"])
