@@ -99,6 +99,9 @@ def running(server: Server, workspace: Path) -> Iterator[dict]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     log = workspace / "output"
+    if (folder / "manage.py").exists():  # Some keep what is said in a database.
+        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(migrate, cwd=folder, env=environment, check=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             server.command,

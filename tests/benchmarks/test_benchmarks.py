@@ -52,7 +52,9 @@ def with_mark(mark: str) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("name", ["stage5", "1_rooms", "2_no_delays", "3_history"])
+@pytest.mark.parametrize(
+    "name", ["stage5", "1_rooms", "2_no_delays", "3_history", "4_persistence"]
+)
 @pytest.mark.parametrize("what", ["fanout", "memory", "longpoll", "parked"])
 def test_five_clients(what, name, tmp_path):
     options = ["--clients", "5", "--seconds", "0.1", "--only", name]

@@ -311,3 +311,35 @@ def test_who_listens_stays_while_the_database_is_away(kept, room, no_database):
                 break
         bob.hears("again", because="it was said when the database was back")
         assert texts(parked.answer().reply) == ["again"]
+
+
+@pytest.mark.parametrize("text", ["null \0", "half \ud83d"], ids=["null", "half"])
+def test_what_a_database_does_not_take_hurts_nobody(kept, room, text):
+    with Client(kept, "Ann", room) as ann, Client(kept, "Bob", room) as bob:
+        ann.say(text)
+        bob.say("hello")
+        heard = bob.next()
+        if heard != "hello":  # Hers was changed, so that it could be stored.
+            heard = bob.next()
+        assert heard == "hello", (
+            f"Ann said {text!r}, which not every database takes, and Bob said 'hello'. "
+            "If her message cannot be stored, his has to be, even if both come "
+            f"together. He heard {heard!r}."
+        )
+
+
+def test_a_room_that_was_deleted_refuses_and_hurts_no_other(kept, room):
+    [gone] = kept.make_rooms("Gone")
+    with Client(kept, "Ann", gone) as ann, Client(kept, "Bob", room) as bob:
+        key = gone.strip("/").split("/")[-1]
+        code = f"from chat.models import ChatRoom; ChatRoom(pk={key}).delete()"
+        kept.shell(code)
+        answer = post(kept, "into the void", room=gone)
+        assert answer.status == 404, (
+            "A room was deleted, and somebody speaks in it. That cannot be stored, now "
+            f"or later, so a POST should be answered with 404, not {answer.status}."
+        )
+        ann.say("into the void")
+        ann.is_closed_with(4404, because="her room was deleted")
+        bob.say("hello")
+        bob.hears("hello", because="his room was not")

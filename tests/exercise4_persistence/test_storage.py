@@ -150,3 +150,19 @@ async def test_after_an_error_there_is_a_new_connection(database, storage, class
         await database.run(break_off)
     after = await database.run(current)
     assert after is not before, "who goes on with a broken connection never heals"
+
+
+@pytest_twisted.ensureDeferred
+async def test_in_the_end_the_connection_is_closed(storage, classes):
+    from django.db import connections
+
+    def current():
+        connections["default"].ensure_connection()
+        return connections["default"]
+
+    database = classes.Database(reactor)
+    database.startService()
+    its_own = await database.run(current)
+    assert its_own.connection is not None
+    await database.stopService()
+    assert its_own.connection is None

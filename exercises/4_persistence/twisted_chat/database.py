@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from django.db import Error, connection, reset_queries
+from django.db import Error, connection, connections, reset_queries
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
@@ -40,7 +40,7 @@ class Database(Service):
     def stopService(self):
         super().stopService()
         # That comes after all calls that are under way.
-        return self.run(connection.close).addBoth(lambda _: self.threads.stop())
+        return self.run(connections.close_all).addBoth(lambda _: self.threads.stop())
 
     def run(self, function, *args):
         """Return a Deferred of what `function` returns, or of NotNow."""
