@@ -92,6 +92,22 @@ def test_a_poll_takes_as_long_with_a_million_messages(kept):
     assert many < 1.2 * few, f"{many:.5f} s, and with a thousand {few:.5f} s"
 
 
+def test_a_message_is_stored_as_fast_among_a_million(kept):
+    rooms = dict(zip((FEW, MANY), kept.rooms(), strict=False))
+    took = {count: [] for count in rooms}
+    for count, room in rooms.items():
+        fill(kept, room, count)
+    kept.come_back()
+    for _ in range(200):
+        for count, room in rooms.items():
+            started = time.perf_counter()
+            assert post(kept, "hello", room=room).status == 200
+            took[count].append(time.perf_counter() - started)
+    few, many = median(took[FEW]), median(took[MANY])
+    print(f"to store a message took {few * 1e3:.2f} ms and {many * 1e3:.2f} ms")
+    assert many < 1.5 * few, f"{many:.5f} s, and with a thousand {few:.5f} s"
+
+
 def test_earlier_messages_are_found_as_fast_among_a_million(kept):
     rooms = dict(zip((FEW, MANY), kept.rooms(), strict=False))
     took = {count: [] for count in rooms}

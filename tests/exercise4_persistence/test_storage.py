@@ -103,6 +103,19 @@ def test_a_hundred_messages_take_as_many_questions_as_one(storage):
     assert queries(storage, rooms) == 10
 
 
+def test_the_ids_are_looked_up_in_their_index(storage):
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as asked:
+        storage.store({"1": (0, said(10))})
+    [looked_up] = [q["sql"] for q in asked if "IN (" in q["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {looked_up}")
+        plan = " ".join(str(row) for row in cursor.fetchall())
+    assert "client_id=?" in plan, f"or else all messages of the room are read: {plan}"
+
+
 @pytest.fixture
 def database(classes, storage):
     """A function that starts the thread with its database, and ends it."""

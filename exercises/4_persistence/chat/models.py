@@ -33,7 +33,6 @@ class Message(models.Model):
     said_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        ordering = ["room", "seq"]
         constraints = [
             models.UniqueConstraint(fields=["room", "seq"], name="one_seq"),
             models.UniqueConstraint(fields=["room", "client_id"], name="said_once"),

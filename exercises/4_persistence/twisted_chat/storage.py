@@ -52,7 +52,7 @@ def _store_in_room(room_id, seq, said):
     room.save(update_fields=["last_seq"])
     if room.last_seq > seq + len(new):
         # We were told that a commit had failed, and it had not.
-        new = room.messages.filter(seq__gt=seq)
+        new = room.messages.filter(seq__gt=seq).order_by("seq")
     news = _plain(new)
     stored.update((message.id, message) for message in news if message.id in said)
     return news, stored

@@ -54,7 +54,6 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ["room", "seq"],
                 "constraints": [
                     models.UniqueConstraint(fields=("room", "seq"), name="one_seq"),
                     models.UniqueConstraint(
