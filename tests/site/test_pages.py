@@ -10,18 +10,18 @@ PHONE = {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="module")
-def window(chromium):
-    with chromium.new_context() as window:
-        window.new_page()
-        yield window
+def reader(chromium):
+    with chromium.new_context() as reader:
+        reader.new_page()
+        yield reader
 
 
 @pytest.mark.parametrize("path", paths())
-def test_a_page_is_quiet_and_reads_for_everyone(path, address, window):
-    [tab] = window.pages
+def test_a_page_is_quiet_and_reads_for_everyone(path, address, reader):
+    [tab] = reader.pages
     tab.set_viewport_size(DESK)
     tab.emulate_media(color_scheme="light")
-    with visited(window, f"{address}/{path}") as (page, complaints):
+    with visited(reader, f"{address}/{path}") as (page, complaints):
         expect(page.locator("body")).to_have_attribute(
             "data-md-color-scheme", "default"
         )

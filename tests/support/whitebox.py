@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from unittest.mock import patch
 
 from django.apps import apps
 from django.conf import settings
@@ -73,23 +74,26 @@ def chat_classes(folder: Path) -> Iterator[SimpleNamespace]:
 @contextmanager
 def fresh_django() -> Iterator[None]:
     """Let a stage set Django up, which can be done only once for each process."""
-    before = os.environ.get("DJANGO_SETTINGS_MODULE")
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("DJANGO_SETTINGS_MODULE", None)
-        if apps.ready:
-            connections.close_all()
-            for alias in connections:
-                del connections[alias]
-            vars(connections).pop("settings", None)
-            connections._settings = None
-            apps.all_models.pop("chat", None)
-            apps.app_configs.clear()
-            apps.apps_ready = apps.models_ready = apps.ready = apps.loading = False
-            apps.clear_cache()
-            settings._wrapped = empty
+    # Playwright has an event loop running in this thread, once a test has used it.
+    with patch.dict(os.environ, DJANGO_ALLOW_ASYNC_UNSAFE="true"):
+        try:
+            yield
+        finally:
+            if apps.ready:
+                _forget_django()
+
+
+def _forget_django() -> None:
+    connections.close_all()
+    for alias in connections:
+        del connections[alias]
+    vars(connections).pop("settings", None)
+    connections._settings = None
+    apps.all_models.pop("chat", None)
+    apps.app_configs.clear()
+    apps.apps_ready = apps.models_ready = apps.ready = apps.loading = False
+    apps.clear_cache()
+    settings._wrapped = empty
 
 
 def _set_clock(modules: list[ModuleType], clock: Callable[[], float]) -> None:
