@@ -16,7 +16,8 @@ def test_a_page_reads_without_scripts(path, address, chromium):
 
 
 def test_search_finds_words_offline(address, chromium):
-    with opened(chromium, f"{address}/index.html", **WINDOW) as (page, complaints):
+    index = f"{address}/index.html"
+    with opened(chromium, index, searches=True, **WINDOW) as (page, complaints):
         box = page.get_by_role("textbox", name="Search")
         box.click()
         box.press_sequentially("producer")
