@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 
-from tutorial.stages import ROOT, Stage, load_snapshots
+from tutorial.stages import ROOT, Stage, find_stage, load_snapshots
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,15 @@ def tasks_of(stage: Stage) -> list[Task]:
     """
     number = {one.id: one.number for one in load_snapshots()}
     found = [task for task in load_tasks() if number[task.stage] <= stage.number]
-    return sorted(found, key=lambda task: (task.in_browser, not task.first))
+    return sorted(found, key=lambda task: (task.in_browser, -urgency(task)))
+
+
+def urgency(task: Task) -> int:
+    """The higher, the earlier it is judged: of tasks that are first, the newest first.
+
+    All others are equal.
+    """
+    return find_stage(task.stage).number if task.first else 0
 
 
 @cache

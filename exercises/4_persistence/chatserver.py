@@ -24,6 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 # The models can be imported only after that.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django_twisted_chat.settings")
+# For PostgreSQL, in milliseconds. Django's own commands may take longer.
+os.environ.setdefault("PGOPTIONS", "-c statement_timeout=5000")
 django.setup()
 
 from twisted_chat.database import Database

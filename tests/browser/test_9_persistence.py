@@ -20,6 +20,11 @@ MANY = 260  # messages: more than the server keeps in memory
 def archive(chat) -> list[str]:
     """A new room, the last in the list, and what was said in it, in order."""
     [room] = chat.make_rooms(f"Zoo {len(chat.rooms()):03}")
+    return fill(chat, room)
+
+
+def fill(chat, room: str) -> list[str]:
+    """Say MANY texts in a room. Returns them, in order."""
     said = [f"said {number:03}" for number in range(MANY)]
     with Client(chat, "Ann", room) as ann:
         for first in range(0, MANY, 20):
@@ -69,6 +74,20 @@ def test_where_all_is_shown_there_is_no_button(tab, rooms):
         bob.say("the first")
     expect(ann.log).to_contain_text("the first")
     expect(earlier(ann), "nothing was said before the first").to_be_hidden()
+
+
+@KINDS
+def test_in_another_log_low_numbers_are_news(tab, rooms):
+    ann, bob = tab(), tab()
+    fill(ann.chat, ann.chat.rooms()[0])
+    ann.join(rooms)
+    expect(earlier(ann)).to_be_visible()
+    ann.chat.restart()  # with an empty database
+    bob.join(rooms)
+    bob.say(f"hello {rooms}")
+    expect(ann.log).to_contain_text(f"hello {rooms}", timeout=LONG)
+    assert lines(ann)[0] == f"hello {rooms}", "What is said now is the newest."
+    forgive(ann)
 
 
 @KINDS

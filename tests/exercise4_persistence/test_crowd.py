@@ -7,7 +7,6 @@ import json
 import sqlite3
 import time
 from contextlib import closing
-from statistics import median
 
 import pytest
 from websockets.asyncio.client import connect
@@ -21,6 +20,7 @@ SINCE_STAGE = 9
 pytestmark = pytest.mark.thorough
 FEW, MANY = 1_000, 1_000_000
 COMERS = 1_000
+# Times are compared by the shortest: whatever else a machine does only adds to them.
 NUMBERS = {
     "sqlite": """
         WITH RECURSIVE n(seq) AS (
@@ -87,7 +87,7 @@ def test_a_poll_takes_as_long_with_a_million_messages(kept):
                 reply = ask(kept, cursor, wait=0, room=room).answer().reply
                 assert not reply["reset"]
             took[count].append(time.perf_counter() - started)
-    few, many = median(took[FEW]), median(took[MANY])
+    few, many = min(took[FEW]), min(took[MANY])
     print(f"two polls took {few * 1e3:.2f} ms and {many * 1e3:.2f} ms")
     assert many < 1.2 * few, f"{many:.5f} s, and with a thousand {few:.5f} s"
 
@@ -103,7 +103,7 @@ def test_a_message_is_stored_as_fast_among_a_million(kept):
             started = time.perf_counter()
             assert post(kept, "hello", room=room).status == 200
             took[count].append(time.perf_counter() - started)
-    few, many = median(took[FEW]), median(took[MANY])
+    few, many = min(took[FEW]), min(took[MANY])
     print(f"to store a message took {few * 1e3:.2f} ms and {many * 1e3:.2f} ms")
     assert many < 1.5 * few, f"{many:.5f} s, and with a thousand {few:.5f} s"
 
@@ -119,7 +119,7 @@ def test_earlier_messages_are_found_as_fast_among_a_million(kept):
             status, page = earlier(kept, room, count // 2)
             took[count].append(time.perf_counter() - started)
             assert (status, page["more"]) == (200, True)
-    few, many = median(took[FEW]), median(took[MANY])
+    few, many = min(took[FEW]), min(took[MANY])
     print(f"a page of earlier messages took {few * 1e3:.2f} ms and {many * 1e3:.2f} ms")
     assert many < 1.2 * few, f"{many:.5f} s, and with a thousand {few:.5f} s"
 

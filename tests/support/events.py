@@ -20,7 +20,7 @@ from tests.support.servers import Chat, NotStarted, Server
 from tutorial.limits import Limits, limits_here
 from tutorial.mistakes import name_mistakes, printable, shorten
 from tutorial.processes import adopt_orphans, below, how, kill_all
-from tutorial.tasks import Task, task_of
+from tutorial.tasks import Task, task_of, urgency
 
 # What pytest and Playwright add to explain the test's own code.
 EXPLAINED = re.compile(r"\n(?:assert |Call log:).*", re.S)
@@ -70,7 +70,7 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
-        items.sort(key=lambda item: not task_of(item.nodeid).first)
+        items.sort(key=lambda item: -urgency(task_of(item.nodeid)))
 
     def pytest_collection_finish(self, session):
         tests = [item.nodeid for item in session.items]

@@ -159,7 +159,7 @@ class PruneTests(TestCase):
         self.assertEqual(len(kept), 1200)
 
     def test_it_has_to_be_said_what_is_kept(self):
-        for options in ({}, {"keep_last": -1}):
+        for options in ({}, {"keep_last": -1}, {"keep_days": 10**9}):
             with self.assertRaises(CommandError):
                 self.prune(**options)
 
@@ -192,3 +192,13 @@ class AdminTests(TestCase):
         self.client.force_login(User.objects.create_superuser("staff"))
         response = self.client.get(reverse("admin:chat_chatroom_changelist"))
         self.assertContains(response, "Lobby")
+
+    def test_who_renames_a_room_leaves_its_numbers_alone(self):
+        room = make_room(3)
+        ChatRoom.objects.filter(pk=room.pk).update(last_seq=4)  # by the chat server
+        self.client.force_login(User.objects.create_superuser("staff"))
+        with patch("django.contrib.admin.ModelAdmin.get_object", return_value=room):
+            change = f"/admin/chat/chatroom/{room.pk}/change/"
+            self.client.post(change, {"name": "Old letters"})
+        room.refresh_from_db()
+        self.assertEqual((room.name, room.last_seq), ("Old letters", 4))

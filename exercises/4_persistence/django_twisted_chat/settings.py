@@ -70,8 +70,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     OPTIONS = {
         "connect_timeout": 2,  # seconds
-        "tcp_user_timeout": 5000,  # milliseconds, as the next one
-        "options": "-c statement_timeout=5000",
+        "tcp_user_timeout": 5000,  # milliseconds
     }
 DATABASES["default"]["OPTIONS"] = {**OPTIONS, **DATABASES["default"].get("OPTIONS", {})}
 

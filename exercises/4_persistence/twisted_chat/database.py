@@ -95,6 +95,7 @@ class Writer:
             said.setdefault(id, text)
         result = self.database.run(storage.store, batch)
         result.addCallbacks(self.committed, self.failed, [written], None, [written])
+        result.addErrback(lambda failure: log.failure("A commit was not told", failure))
         result.addBoth(lambda _: self.commit())
 
     def committed(self, batch, written):

@@ -25,8 +25,8 @@ class BadMessage extends Error {}
 async function fetchJson(address, options) {
   const headers = { Authorization: `Bearer ${token}` };
   const response = await fetch(address, { ...options, headers });
-  if (response.status === 401) {
-    throw new BadToken("The chat server wants another token.");
+  if (response.status === 401 || response.status === 404) {
+    throw new BadToken("The chat server wants another token, or room.");
   }
   if (response.status === 400 || response.status === 413) {
     throw new BadMessage("The chat server does not take this message.");

@@ -32,6 +32,9 @@ export function whereWeAre() {
 export function take({ epoch, seq, reset, data }) {
   if (reset) {
     addLine("Some messages may be missing here.");
+    // In another log the numbers begin anew, and what comes is news all the same.
+    oldest = Math.min(oldest, data.length ? data[0].seq : seq + 1);
+    earlier.hidden = oldest === 1;
   }
   data.forEach(show);
   // What was sent twice is told twice: with its old number, which is no step back.
@@ -87,7 +90,9 @@ export function connected() {
 // To be called when a connection has proved good. One that opens and breaks at once
 // has not, and the waits go on growing.
 export function settled() {
-  wait = FIRST_WAIT;
+  if (online) {
+    wait = FIRST_WAIT;
+  }
 }
 
 export function disconnected(tryAgain, why = "Not connected.") {
@@ -180,10 +185,11 @@ earlier.addEventListener("click", async () => {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(LONGEST_ANSWER) });
     const { more, data } = await response.json();
+    const hadFocus = document.activeElement === earlier;
     data.reverse().forEach(show);
-    if (!more) {
-      input.focus(); // or the focus would vanish with the button
-      earlier.hidden = true;
+    earlier.hidden = !more;
+    if (hadFocus && !more) {
+      input.focus(); // or it would vanish with the button
     }
   } catch (error) {
     console.info(error); // The button is still there.

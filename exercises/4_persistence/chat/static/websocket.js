@@ -12,12 +12,13 @@ import {
 
 const url = JSON.parse(document.getElementById("chat-url").textContent);
 const token = JSON.parse(document.getElementById("chat-token").textContent);
-const BAD_TOKEN = [4401, 4410]; // the codes with which the server closes
+const NEVER_AGAIN = [4401, 4404, 4410]; // the codes with which the server closes
 const BAD_MESSAGE = [1009, 4400];
 
 let socket;
 
 function connect() {
+  let isIn = false;
   socket = new WebSocket(url);
   socket.addEventListener("open", () => {
     socket.send(JSON.stringify({ token, ...whereWeAre() }));
@@ -29,11 +30,14 @@ function connect() {
       return;
     }
     take(said);
-    connected(); // The first one is what we missed: the token was good.
+    if (!isIn) {
+      isIn = true;
+      connected(); // The first one is what we missed: the token was good.
+    }
     settled();
   });
   socket.addEventListener("close", (event) => {
-    if (BAD_TOKEN.includes(event.code)) {
+    if (NEVER_AGAIN.includes(event.code)) {
       shutOut();
       return;
     }

@@ -1,3 +1,4 @@
+import time
 from datetime import timedelta
 
 from django.core.management.base import BaseCommand, CommandError
@@ -5,7 +6,8 @@ from django.utils import timezone
 
 from chat.models import ChatRoom
 
-AT_ONCE = 500  # rows: whoever speaks waits no longer than that takes
+AT_ONCE = 500  # rows
+PAUSE = 0.1  # seconds: SQLite has no queue, and who waits for it looks as often
 
 
 class Command(BaseCommand):
@@ -37,7 +39,10 @@ def first_kept(room, keep_days, keep_last):
     if keep_last is not None:
         first = min(first, room.last_seq + 1 - keep_last)
     if keep_days is not None:
-        since = timezone.now() - timedelta(days=keep_days)
+        try:
+            since = timezone.now() - timedelta(days=keep_days)
+        except OverflowError as error:
+            raise CommandError("So many days there never were.") from error
         young = room.messages.filter(said_at__gte=since).order_by("seq").first()
         first = min(first, young.seq) if young else first
     return first
@@ -49,4 +54,5 @@ def delete(old):
     while ids := old.order_by("seq").values_list("pk", flat=True)[:AT_ONCE]:
         deleted, _ = old.filter(pk__in=list(ids)).delete()
         count += deleted
+        time.sleep(PAUSE)
     return count
