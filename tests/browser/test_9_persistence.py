@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_2_websocket import lines
+from tests.browser.test_2_websocket import lines, pass_time
 from tests.browser.test_8_history import KINDS, LONG, forgive, has_state
 from tests.contract.test_9_persistence import away
 from tests.support.clients import Client
@@ -87,6 +87,29 @@ def test_in_another_log_low_numbers_are_news(tab, rooms):
     bob.say(f"hello {rooms}")
     expect(ann.log).to_contain_text(f"hello {rooms}", timeout=LONG)
     assert lines(ann)[0] == f"hello {rooms}", "What is said now is the newest."
+    forgive(ann)
+
+
+@KINDS
+def test_a_page_whose_room_was_deleted_rests(window, rooms):
+    ann, asked = window(), []
+    name = f"Zoo {len(ann.chat.rooms()):03}"
+    ann.chat.make_rooms(name)
+    ann.page.on("request", lambda request: asked.append(request.url))
+    ann.page.on("websocket", lambda socket: asked.append(socket.url))
+    ann.page.clock.install()
+    ann.join(rooms, number=-1)
+    code = "from chat.models import ChatRoom; "
+    ann.chat.shell(f"{code}ChatRoom.objects.filter(name={name!r}).delete()")
+    ann.say("into the void")
+    expect(ann.status, "the page says that this is over").not_to_have_text(ann.joined)
+    pass_time(ann, 60)
+    before = len(asked)
+    pass_time(ann, 60)
+    assert not asked[before:], (
+        "Who has been told that the room was deleted should not knock again and again. "
+        f"In a minute the page asked for {asked[before:]}."
+    )
     forgive(ann)
 
 
