@@ -54,6 +54,26 @@ def follow(page: Page, tmp_path: Path) -> None:
             )
 
 
+SERVER = """\
+import os, signal, socket
+with socket.create_server(("127.0.0.1", int(os.environ["CHAT_PORT"]))) as port:
+    print("Ready.")
+    with port.accept()[0]:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(print("Goodbye.") or 0))
+    signal.pause()
+"""
+
+
+def test_ctrl_c_waits_until_a_server_can_end_politely(tmp_path):
+    source = (
+        "```console stays\n$ python server.py\nReady.\n```\n\n"
+        "```console\n^C\nGoodbye.\n```"
+    )
+    with following(Page("page.md", source), tmp_path) as story:
+        (story.clone / "server.py").write_text(SERVER)
+        assert [said.actual for said in story.tell()] == [("Ready.",), ("Goodbye.",)]
+
+
 def fences() -> list[tuple[Page, Fence]]:
     return [(p, b) for p in PAGES for b in p.blocks if isinstance(b, Fence)]
 

@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -282,6 +283,7 @@ class Story:
                 actual = self._until(terminal, expected)
             elif command == "^C":
                 self._need_running(block, terminal)
+                self._wait_for_servers()
                 interrupt(terminal.running)
                 terminal.running = None
                 actual = self._shown(terminal.unread())
@@ -295,6 +297,19 @@ class Story:
                 if command.startswith("kill "):
                     self._notice_who_ended()
             yield Said(block, first, expected, actual)
+
+    def _wait_for_servers(self) -> None:
+        """Wait until who listens on the page's ports also looks who comes.
+
+        A server prints that it is ready a moment before it can be stopped politely. It
+        closes a connection on which nothing is sent, and logs no line about it.
+        """
+        for port in self.ports.values():
+            address = "127.0.0.1", port
+            # Else nobody listens there, or time is up.
+            with suppress(OSError), socket.create_connection(address, PATIENCE) as line:
+                line.shutdown(socket.SHUT_WR)
+                line.recv(1)
 
     def _notice_who_ended(self) -> None:
         """Wait for the servers that a command has killed, as their shells do."""
