@@ -136,11 +136,18 @@ def test_after_a_crash_the_page_goes_on(tab, rooms):
 
 @KINDS
 def test_without_a_database_a_message_stays_and_is_sent_later(tab, rooms):
-    ann, bob = tab().join(rooms), tab().join()
+    ann, bob, sockets = tab(), tab().join(), []
+    ann.page.on("websocket", lambda socket: sockets.append(socket))
+    ann.join(rooms)
     with away(ann.chat, None):
         for text in (f"first {rooms}", f"second {rooms}"):
             ann.say(text)
         expect(ann.status, "the page says so").not_to_have_text(ann.joined)
+        tries_again(ann, sockets)
+        assert ann.status.text_content() != ann.joined, (
+            "While a message cannot be stored, the page should say that something is "
+            "wrong, also while it tries again."
+        )
         for text in (f"first {rooms}", f"second {rooms}"):
             has_state(ann, text, "pending")
     expect(bob.log, "it is sent again").to_contain_text(f"second {rooms}", timeout=LONG)
@@ -148,3 +155,13 @@ def test_without_a_database_a_message_stays_and_is_sent_later(tab, rooms):
     expect(ann.status, "it has healed").to_have_text(ann.joined, timeout=LONG)
     assert lines(bob)[:2] == [f"second {rooms}", f"first {rooms}"]
     forgive(ann)
+
+
+def tries_again(window, sockets: list) -> None:
+    """Wait until a page sends something, by its newest socket or by POST."""
+    if sockets:
+        sockets[-1].wait_for_event("framesent", timeout=LONG)
+    else:
+        window.page.wait_for_event(
+            "request", lambda request: request.method == "POST", timeout=LONG
+        )

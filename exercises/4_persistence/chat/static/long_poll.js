@@ -2,6 +2,7 @@ import {
   connected,
   disconnected,
   failed,
+  notStored,
   onSend,
   pending,
   sent,
@@ -21,6 +22,7 @@ let posting = false;
 
 class BadToken extends Error {}
 class BadMessage extends Error {}
+class NotStored extends Error {}
 
 async function fetchJson(address, options) {
   const headers = { Authorization: `Bearer ${token}` };
@@ -30,6 +32,9 @@ async function fetchJson(address, options) {
   }
   if (response.status === 400 || response.status === 413) {
     throw new BadMessage("The chat server does not take this message.");
+  }
+  if (response.status === 503) {
+    throw new NotStored("The chat server cannot reach its database.");
   }
   if (!response.ok) {
     throw new Error(`The chat server says ${response.status}.`);
@@ -47,8 +52,8 @@ async function poll() {
   connection = new AbortController();
   try {
     take(await ask({ wait: 0 }, LONGEST_ANSWER));
+    connected();
     for (;;) {
-      connected();
       take(await ask({}, LONGEST_POLL));
       settled();
     }
@@ -78,6 +83,9 @@ async function post() {
     console.info(error);
     if (error instanceof BadMessage) {
       failed([own]);
+    } else if (error instanceof NotStored) {
+      notStored();
+      return;
     } else {
       // It may have been stored: only the answer got lost. When we are connected
       // again, we know, or ask with the same id.

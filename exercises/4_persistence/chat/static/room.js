@@ -22,6 +22,7 @@ let oldest = Infinity; // the lowest number in the list
 let online = false;
 let wait = FIRST_WAIT;
 let attempt; // the timer of the next one
+let trouble = ""; // what is wrong although we are connected
 let send;
 
 export function whereWeAre() {
@@ -37,6 +38,10 @@ export function take({ epoch, seq, reset, data }) {
     earlier.hidden = oldest === 1;
   }
   data.forEach(show);
+  if (data.length && online) {
+    trouble = ""; // Something new was stored.
+    showConnected();
+  }
   // What was sent twice is told twice: with its old number, which is no step back.
   if (reset || cursor.epoch !== epoch || cursor.seq < seq) {
     cursor = { epoch, seq };
@@ -77,7 +82,7 @@ function show({ id, seq, text }) {
 
 // To be called when the server has told what we missed, and then as often as you like.
 export function connected() {
-  status.textContent = "Connected.";
+  showConnected();
   if (!online) {
     online = true;
     // Of these the server has not told us, so it may not have them.
@@ -85,6 +90,10 @@ export function connected() {
     again.forEach((own) => setState(own, "pending"));
     again.forEach(send);
   }
+}
+
+function showConnected() {
+  status.textContent = trouble || "Connected.";
 }
 
 // To be called when a connection has proved good. One that opens and breaks at once
@@ -108,8 +117,9 @@ export function disconnected(tryAgain, why = "Not connected.") {
 
 // To be called when the server could not store what was sent: it stays pending.
 export function notStored() {
+  trouble = "The server cannot store messages now.";
   if (online) {
-    disconnected(connected, "The server cannot store messages now.");
+    disconnected(connected, trouble);
   }
 }
 
