@@ -63,6 +63,10 @@ def test_a_number_is_never_given_out_again(storage):
     stored = storage.store({"1": (3, said(1, first=3))})
     numbers = [message.seq for message in stored["1"][0]]
     assert numbers == [4], "a number that was given out is not given out again"
+    storage.models.Message.objects.all().delete()
+    stored = storage.store({"1": (1, said(1, first=4))})
+    numbers = [message.seq for message in stored["1"][0]]
+    assert numbers == [5], "nor is it where we are behind"
 
 
 def test_who_is_behind_is_told_all(storage):
@@ -75,6 +79,7 @@ def test_who_is_behind_is_told_all(storage):
 def test_a_room_that_is_gone_is_left_out(storage):
     assert storage.load("999", 200) is None
     assert {*storage.store({"1": (0, said(1)), "999": (0, said(1))})} == {"1"}
+    assert storage.load("1", 200)[1] == 1
 
 
 def test_all_or_nothing(storage):
@@ -96,19 +101,28 @@ def queries(storage, batch: dict) -> int:
 def test_a_hundred_messages_take_as_many_questions_as_one(storage):
     one = queries(storage, {"1": (0, said(1))})
     many = queries(storage, {"1": (1, said(100, first=1))})
-    assert many == one == 6, (
-        "BEGIN, the room, the ids, the messages, its number, COMMIT"
-    )
+    assert many == one == 4, "BEGIN, the number, the messages, COMMIT"
     rooms = {"1": (101, said(10, first=101)), "2": (0, said(10))}
-    assert queries(storage, rooms) == 10
+    assert queries(storage, rooms) == 6
+
+
+def test_a_surprise_takes_no_more_questions_among_a_hundred(storage):
+    storage.store({"1": (0, said(3))})
+    one = queries(storage, {"1": (3, said(2, first=2))})
+    many = queries(storage, {"1": (4, said(101, first=3))})
+    assert many == one == 10, (
+        "BEGIN, the number, the messages, ROLLBACK, "
+        "BEGIN, the room, the ids, the number, the messages, COMMIT"
+    )
 
 
 def test_the_ids_are_looked_up_in_their_index(storage):
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
+    storage.store({"1": (0, said(10))})
     with CaptureQueriesContext(connection) as asked:
-        storage.store({"1": (0, said(10))})
+        storage.store({"1": (10, said(10))})
     [looked_up] = [q["sql"] for q in asked if "IN (" in q["sql"]]
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {looked_up}")

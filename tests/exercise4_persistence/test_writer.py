@@ -41,6 +41,15 @@ def test_what_comes_during_one_commit_is_stored_by_the_next(whole, database):
     ]
 
 
+def test_what_is_read_in_one_turn_is_stored_by_one_commit(whole, database):
+    whole.reactor.eager = False
+    requests = [post(whole.http_chat, f"{number}") for number in range(50)]
+    whole.reactor.turn()
+    database.answer()
+    assert all(texts(r.reply) == [f"{n}"] for n, r in enumerate(requests))
+    assert database.calls == ["store"], "50 messages that come together need one commit"
+
+
 def test_nobody_hears_of_it_before_it_is_stored(whole, database):
     ann, bob = join(whole.factory), join(whole.factory)
     parked = get(whole.http_chat, ("epoch1", 0))

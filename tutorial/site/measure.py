@@ -20,7 +20,11 @@ WANTED = {
     "stage5": ("longpoll", "history"),
     "1_rooms": ("longpoll", "fanout"),
     "2_no_delays": ("longpoll", "fanout"),
+    "3_history": ("fanout", "single"),
+    "4_persistence": ("fanout", "single"),
 }
+# A fan-out of ten messages under way, and of one at a time.
+FANOUTS = {"fanout": {}, "single": {"in_flight": 1}}
 ROUNDS = 5
 
 
@@ -43,20 +47,22 @@ def take(progress: Callable[[str], None] = lambda text: None) -> dict:
         "clients": PROGRAMS["longpoll"].load["clients"],
     }
 
-    def rounds(name: str, kind: str) -> list[dict]:
+    def rounds(name: str, kind: str, **load) -> list[dict]:
         results, program = [], PROGRAMS[kind]
         for number in range(1, ROUNDS + 1):
             progress(f"{kind}, {name}, {number} of {ROUNDS}")
-            results.append(measure(program, chosen[name], program.load))
+            results.append(measure(program, chosen[name], program.load | load))
             if results[-1]["problems"]:
                 raise Failed(str(results[-1]["problems"]))
         return results
 
     for name, kinds in WANTED.items():
-        found[name] = _long_poll(rounds(name, "longpoll"))
-        if "fanout" in kinds:
-            rates = [result["rate"] for result in rounds(name, "fanout")]
-            found[name]["fanout"] = _short(statistics.median(rates))
+        found[name] = {}
+        if "longpoll" in kinds:
+            found[name] |= _long_poll(rounds(name, "longpoll"))
+        for kind in FANOUTS.keys() & kinds:
+            rates = [r["rate"] for r in rounds(name, "fanout", **FANOUTS[kind])]
+            found[name][kind] = _short(statistics.median(rates))
         if "history" in kinds:
             progress(f"history, {name}")
             program = PROGRAMS["history"]

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from django.db import Error, connection, connections, reset_queries
+from django.db import Error, connection, connections
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
@@ -48,8 +48,6 @@ class Database(Service):
 
 
 def _run(function, args):
-    # With DEBUG, Django keeps all queries until the next request. Here is none.
-    reset_queries()
     try:
         return function(*args)
     except Exception as error:
@@ -68,7 +66,8 @@ class Writer:
 
     most_waiting = 1000  # messages
 
-    def __init__(self, database):
+    def __init__(self, reactor, database):
+        self.reactor = reactor
         self.database = database
         self.waiting = []
         self.busy = False
@@ -81,13 +80,17 @@ class Writer:
         room.speaking += 1
         self.waiting.append((room, text, id, stored))
         if not self.busy:
-            self.commit()
+            self.commit_soon()
         return stored
 
-    def commit(self):
+    def commit_soon(self, _=None):
         self.busy = bool(self.waiting)
-        if not self.busy:
-            return
+        if self.busy:
+            # At once, but after what else has just been read, and after those who are
+            # to be told: what comes together is stored together.
+            self.reactor.callLater(0, self.commit)
+
+    def commit(self):
         written, self.waiting = self.waiting, []
         batch = {}
         for room, text, id, _ in written:
@@ -96,7 +99,7 @@ class Writer:
         result = self.database.run(storage.store, batch)
         result.addCallbacks(self.committed, self.failed, [written], None, [written])
         result.addErrback(lambda failure: log.failure("A commit was not told", failure))
-        result.addBoth(lambda _: self.commit())
+        result.addBoth(self.commit_soon)
 
     def committed(self, batch, written):
         rooms = {room.id: room for room, *_ in written}

@@ -152,7 +152,7 @@ class ChatFactory:
     def __init__(self, reactor, database):
         self.reactor = reactor
         self.database = database
-        self.writer = Writer(database)
+        self.writer = Writer(reactor, database)
         self.rooms = {}  # by id
 
     def buildProtocol(self, request):

@@ -1,6 +1,6 @@
 """What the chat server asks of the database. Each function blocks until it is done."""
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from chat import models
 
@@ -26,15 +26,38 @@ def store(batch):
     is known there. Returns {room_id: (news, {id: message})}: all that came after that
     number, and what is stored under each id. A room that is gone is left out.
     """
+    try:
+        return _commit(_append, batch)
+    except (_Surprise, IntegrityError):
+        return _commit(_look_and_append, batch)
+
+
+class _Surprise(Exception):
+    pass
+
+
+def _commit(append, batch):
     with transaction.atomic():
         # Always in this order, so that no two processes wait for each other's rooms.
-        stored = {id: _store_in_room(id, *batch[id]) for id in sorted(batch)}
+        stored = {id: append(id, *batch[id]) for id in sorted(batch)}
     return {id: found for id, found in stored.items() if found}
 
 
-def _store_in_room(room_id, seq, said):
-    # Who has the row numbers the messages. Others wait until we have committed, so that
-    # no number becomes visible before a lower one.
+def _append(room_id, seq, said):
+    # To compare the number and to raise it is one step. Who did it has the row, and
+    # others wait until that is committed: no number is visible before a lower one.
+    room = models.ChatRoom.objects.filter(pk=room_id, last_seq=seq)
+    if not room.update(last_seq=seq + len(said)):
+        raise _Surprise
+    new = [
+        models.Message(room_id=room_id, seq=number, client_id=id, text=said[id])
+        for number, id in enumerate(said, seq + 1)
+    ]
+    news = _plain(models.Message.objects.bulk_create(new))
+    return news, {message.id: message for message in news}
+
+
+def _look_and_append(room_id, seq, said):
     rooms = models.ChatRoom.objects.select_for_update()
     room = rooms.filter(pk=room_id).first()
     if room is None:
@@ -42,18 +65,11 @@ def _store_in_room(room_id, seq, said):
     # What is said again has an id that is stored: its answer was lost.
     again = _plain(room.messages.filter(client_id__in=said))
     stored = {message.id: message for message in again}
-    ids = [id for id in said if id not in stored]
-    new = [
-        models.Message(room=room, seq=number, client_id=id, text=said[id])
-        for number, id in enumerate(ids, room.last_seq + 1)
-    ]
-    models.Message.objects.bulk_create(new)
-    room.last_seq += len(new)
-    room.save(update_fields=["last_seq"])
-    if room.last_seq > seq + len(new):
+    unknown = {id: text for id, text in said.items() if id not in stored}
+    news, _ = _append(room_id, room.last_seq, unknown)
+    if room.last_seq > seq:
         # We were told that a commit had failed, and it had not.
-        new = room.messages.filter(seq__gt=seq).order_by("seq")
-    news = _plain(new)
+        news = _plain(room.messages.filter(seq__gt=seq).order_by("seq"))
     stored.update((message.id, message) for message in news if message.id in said)
     return news, stored
 
