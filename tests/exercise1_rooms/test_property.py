@@ -60,7 +60,7 @@ def chat_machine(classes):
             super().__init__()
             self.chat = classes.build([b"http://127.0.0.1:8000"])
             if self.chat.reactor:
-                self.chat.reactor.eager = False
+                self.chat.reactor.next_turn = {"tell"}
             self.ledger = Ledger()
             self.everybody: list[Poller] = []
             self.listening: dict[str, object] = {}

@@ -99,7 +99,7 @@ def asleep(
         whole = classes.build([ORIGIN])
         at = cursor_of(in_reactor(post, whole.http_chat, "mark").reply)
         now[:] = [make(whole, at) for _ in askers]
-        whole.reactor.eager = not turns
+        whole.reactor.next_turn = {"tell"} if turns else set()
         wholes[:] = [whole]
 
         def speak(name: str) -> Callable[[], None]:

@@ -25,7 +25,7 @@ SINCE_STAGE = 8
 @pytest.fixture
 def reactor(whole) -> Reactor:
     """The reactor of `whole`, which does things in turns, as a real one does."""
-    whole.reactor.eager = False
+    whole.reactor.next_turn = {"tell"}
     return whole.reactor
 
 

@@ -96,7 +96,7 @@ def play(classes, stepper, make: type, visits: list[str], turns: int):
     def scene() -> dict[str, Callable[[], None]]:
         whole = classes.build([ORIGIN])
         at = cursor_of(in_reactor(post, whole.http_chat, "mark").reply)
-        whole.reactor.eager = False
+        whole.reactor.next_turn = {"tell"}
         now[:] = [whole, make(whole, at)]
 
         def speak(name: str) -> Callable[[], None]:

@@ -52,7 +52,7 @@ def history_machine(classes):
             super().__init__()
             classes.MessageStore.most = KEPT
             self.chat = classes.build([b"http://127.0.0.1:8000"])
-            self.chat.reactor.eager = False
+            self.chat.reactor.next_turn = {"tell"}
             self.ledger = Ledger()
             self.everybody: list[Comer] = []
             self.said: list[tuple[str, int]] = []

@@ -42,7 +42,7 @@ def test_what_comes_during_one_commit_is_stored_by_the_next(whole, database):
 
 
 def test_what_is_read_in_one_turn_is_stored_by_one_commit(whole, database):
-    whole.reactor.eager = False
+    whole.reactor.next_turn = {"commit"}
     requests = [post(whole.http_chat, f"{number}") for number in range(50)]
     whole.reactor.turn()
     database.answer()

@@ -34,9 +34,18 @@ def test_a_script_has_both_versions(old, new):
 def test_pieces_in_any_order_give_the_new_file(old, new, data):
     """Each hunk fits where it is shown, in one place only."""
     edit = edit_of(old, new)
-    now = list(old)
     pending = [i for i, line in enumerate(edit.lines) if line.mark != " "]
-    for index in data.draw(st.permutations(pending)):
+    show_one_by_one(edit, old, new, data.draw(st.permutations(pending)))
+
+
+def test_a_blank_line_is_shown_once():
+    new = ["one", "", "", "more", "end"]
+    show_one_by_one(edit_of([], new), [], new, [0, 1, 4, 2, 3])
+
+
+def show_one_by_one(edit: FileEdit, old: list[str], new: list[str], order: list[int]):
+    now = list(old)
+    for index in order:
         if index in edit.shown:
             continue
         edit._select = lambda selectors, index=index: {index}

@@ -92,16 +92,16 @@ class Tcp:
 class Reactor(Clock):
     """A clock, and the transports in which something waits to be sent: `writers`.
 
-    While it is `eager`, what is due at once is not left to the next turn.
+    What is due at once it does at once, but for functions with a name in `next_turn`.
     """
 
     def __init__(self):
         super().__init__()
         self.writers: list[Tcp] = []
-        self.eager = True
+        self.next_turn: set[str] = set()
 
     def callLater(self, delay, function, *args, **kwargs):
-        if delay == 0 and self.eager:
+        if delay == 0 and function.__name__ not in self.next_turn:
             return function(*args, **kwargs)
         return super().callLater(delay, function, *args, **kwargs)
 

@@ -179,7 +179,7 @@ class FileEdit:
                 f"{self.path}: nothing new at {' '.join(selectors) or 'all'}."
             )
         wanted |= self._blank_before_what_stays(wanted)
-        wanted |= self._blank_in_the_place_of_more(wanted)
+        wanted |= self._blank_in_the_place_of_more(wanted) - self.shown
         hunks = tuple(self._hunks(wanted))
         self.shown |= wanted or {-1}
         return Change(self.path, "change" if started else "new", hunks)
