@@ -132,6 +132,16 @@ class Cancelled(Exception):
     """Somebody asked for the end of the check."""
 
 
+def new_workspace() -> Path:
+    """Make a folder for a check, with a `tmp` in it for all that its tests make."""
+    work = Path(tempfile.mkdtemp(prefix="check-")).resolve()
+    (work / "tmp").mkdir()
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        # PostgreSQL, which tests start there, is another user then: let it through.
+        work.chmod(0o711)
+    return work
+
+
 def take_copy(folder: Path, target: Path) -> None:
     """Copy a project of whose making nothing is known.
 
@@ -291,7 +301,7 @@ class Judge:
 
     def _judge(self) -> None:
         mark = uuid.uuid4().hex
-        work = Path(tempfile.mkdtemp(prefix="check-")).resolve()
+        work = new_workspace()
         adopt_orphans()
         try:
             take_copy(self.verdict.folder, work / "theirs")
@@ -316,12 +326,10 @@ class Judge:
         outer = {
             k: text for k, text in os.environ.items() if not k.startswith("PYTEST")
         }
-        temporary = work / "tmp"
-        temporary.mkdir()
         environ = {
             **outer,
             **self.limits.write(),
-            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)),
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work / "tmp")),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "TEST_PATIENCE": f"{self.limits.hear:g}",
             MARK: mark,

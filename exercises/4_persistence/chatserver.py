@@ -22,12 +22,12 @@ from twisted.web.server import Site
 # twistd does not look for modules beside the file that it runs.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-# The models can be imported only after that.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django_twisted_chat.settings")
-# Django would keep all queries for an error page. There is none here.
+# Django would keep thousands of queries for an error page. There is none here.
 os.environ.setdefault("DJANGO_DEBUG", "0")
 # For PostgreSQL, in milliseconds. Django's own commands may take longer.
 os.environ.setdefault("PGOPTIONS", "-c statement_timeout=5000")
+# The models can be imported only after that.
 django.setup()
 
 from twisted_chat.database import Database

@@ -8,6 +8,8 @@ from statistics import median
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.pages import COMES_BACK
+
 SINCE_STAGE = 2
 
 # Notes, in a window, when Enter was pressed, and when each line was first in the log:
@@ -100,7 +102,7 @@ def test_the_page_comes_back_when_the_server_does(tab):
     finally:
         server.start(ann.chat.chat_port)
     expect(ann.status, "the page connects again by itself").to_have_text(
-        ann.joined, timeout=8_000
+        ann.joined, timeout=COMES_BACK
     )
     ann.box.press("Enter")
     expect(ann.log).to_contain_text(text)
@@ -119,7 +121,7 @@ def test_the_focus_is_not_lost_with_the_connection(tab):
         "The button had the focus when the connection was lost. A disabled button "
         "loses it, and who uses the keyboard has to start from the top of the page."
     )
-    expect(ann.status).to_have_text(ann.joined, timeout=8_000)
+    expect(ann.status).to_have_text(ann.joined, timeout=COMES_BACK)
     ann.forgive("WebSocket connection")
 
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.pages import SHORT_WAITS, is_greeting, is_poll
+from tests.support.pages import COMES_BACK, SHORT_WAITS, is_greeting, is_poll
 from tests.support.servers import wait_until
 
 SINCE_STAGE = 3
@@ -35,7 +35,7 @@ def test_a_poller_that_comes_late_sees_all_that_was_said(tab):
     ann.chat.twisted.stop()
     expect(ann.status).not_to_have_text(ann.joined)
     ann.chat.twisted.start(ann.chat.chat_port)
-    expect(ann.status).to_have_text(ann.joined, timeout=8_000)
+    expect(ann.status).to_have_text(ann.joined, timeout=COMES_BACK)
     for text in ("one", "two", "three"):
         ann.say(text)
     expect(ann.log).to_contain_text("three")
@@ -67,7 +67,7 @@ def test_the_polling_page_comes_back_when_the_server_does(tab):
     finally:
         server.start(paul.chat.chat_port)
     expect(paul.status, "the page connects again by itself").to_have_text(
-        paul.joined, timeout=8_000
+        paul.joined, timeout=COMES_BACK
     )
     paul.say("here again")
     expect(paul.log).to_contain_text("here again")
@@ -170,5 +170,5 @@ def test_a_quiet_room_is_no_error_and_a_server_that_hangs_is_one(tab):
         )
     finally:
         server.resume()
-    expect(paul.status, "it comes back").to_have_text(paul.joined, timeout=8_000)
+    expect(paul.status, "it comes back").to_have_text(paul.joined, timeout=COMES_BACK)
     paul.forgive("Failed to load resource")

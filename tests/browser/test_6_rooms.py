@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_2_websocket import pass_time
+from tests.support.pages import COMES_BACK
 
 SINCE_STAGE = 6
 WEEK = 7 * 24 * 60 * 60
@@ -63,7 +64,7 @@ def test_a_page_keeps_its_room_when_the_server_comes_back(tab, rooms):
     ann.chat.twisted.stop()
     expect(ann.status).not_to_have_text(ann.joined)
     ann.chat.twisted.start(ann.chat.chat_port)
-    expect(ann.status).to_have_text(ann.joined, timeout=8_000)
+    expect(ann.status).to_have_text(ann.joined, timeout=COMES_BACK)
     bob = tab().join(number=1)
     bob.say("welcome back")
     expect(ann.log, "she is in the room she was in").to_contain_text("welcome back")

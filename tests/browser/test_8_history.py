@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_2_websocket import Refusing, lines
+from tests.support.pages import COMES_BACK
 from tests.support.polling import post
 from tests.support.proxy import Proxy
 
@@ -27,7 +28,6 @@ BY_THE_LINE = """
     }
   };
 """
-LONG = 15_000  # milliseconds until a page has surely tried again
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def has_state(window, text: str, expected: str) -> None:
     """Wait until the one line that says `text` is in the state that is `expected`."""
     says = f'the line that says {text!r} should have data-state="{expected}"'
     expect(state(window, text), says).to_have_attribute(
-        "data-state", expected, timeout=LONG
+        "data-state", expected, timeout=COMES_BACK
     )
 
 
@@ -81,7 +81,7 @@ def test_a_page_that_comes_back_shows_what_it_missed_once(tab, line_of, rooms):
             post(ann.chat, f"{rooms} missed {which} {number}", room=ann.room)
         line.is_down = False
         expect(ann.log, "what was missed is shown").to_contain_text(
-            f"{rooms} missed two {number}", timeout=LONG
+            f"{rooms} missed two {number}", timeout=COMES_BACK
         )
     expect(ann.status, "it is back").to_have_text(ann.joined)
     missed = [
@@ -107,8 +107,8 @@ def test_what_is_typed_without_a_connection_is_sent_later(tab, line_of, rooms):
         expect(ann.box, "it is taken").to_have_value("")
         has_state(ann, text, "pending")
     line.is_down = False
-    expect(bob.log, "it is sent").to_contain_text(typed[-1], timeout=LONG)
-    expect(ann.log).to_contain_text(typed[-1], timeout=LONG)
+    expect(bob.log, "it is sent").to_contain_text(typed[-1], timeout=COMES_BACK)
+    expect(ann.log).to_contain_text(typed[-1], timeout=COMES_BACK)
     for text in typed:
         has_state(ann, text, "sent")
     typed.reverse()
@@ -129,10 +129,10 @@ def test_a_message_whose_answer_was_lost_is_shown_once(tab, line_of, rooms):
     expect(bob.log).to_contain_text(once)
     has_state(ann, once, "pending")
     line.cut()
-    expect(ann.log).to_contain_text(once, timeout=LONG)
+    expect(ann.log).to_contain_text(once, timeout=COMES_BACK)
     ann.say(end)
-    expect(bob.log).to_contain_text(end, timeout=LONG)
-    expect(ann.log).to_contain_text(end, timeout=LONG)
+    expect(bob.log).to_contain_text(end, timeout=COMES_BACK)
+    expect(ann.log).to_contain_text(end, timeout=COMES_BACK)
     for window in (ann, bob):
         shown = lines(window)
         assert shown.count(once) == 1, f"It is one message: {shown}."
@@ -149,7 +149,7 @@ def test_after_a_restart_the_page_says_that_something_may_be_missing(tab, rooms)
     expect(ann.status).not_to_have_text(ann.joined)
     ann.chat.twisted.start(ann.chat.chat_port)
     expect(ann.log, "the page says that something may be missing").to_contain_text(
-        re.compile("missing", re.I), timeout=LONG
+        re.compile("missing", re.I), timeout=COMES_BACK
     )
     ann.say(f"after {rooms}")
     expect(ann.log).to_contain_text(f"after {rooms}")
@@ -193,7 +193,7 @@ def test_a_message_that_the_server_refuses_has_failed(tab, rooms):
     ann.say("too much")
     has_state(ann, "too much", "failed")
     ann.say(then)
-    expect(ann.log, "the next one is sent").to_contain_text(then, timeout=LONG)
+    expect(ann.log, "the next one is sent").to_contain_text(then, timeout=COMES_BACK)
     assert "too much" not in ann.log.inner_text()
     ann.forgive("Failed to load resource")
 

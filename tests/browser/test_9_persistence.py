@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_2_websocket import lines, pass_time
-from tests.browser.test_8_history import KINDS, LONG, forgive, has_state
+from tests.browser.test_2_websocket import Refusing, lines, pass_time
+from tests.browser.test_8_history import KINDS, forgive, has_state
 from tests.contract.test_9_persistence import away
 from tests.support.clients import Client
+from tests.support.pages import COMES_BACK
 
 SINCE_STAGE = 9
 MANY = 260  # messages: more than the server keeps in memory
@@ -59,9 +61,28 @@ def test_earlier_messages_are_loaded_page_by_page(tab, archive, rooms):
         )
     expect(button, "all is shown").to_be_hidden()
     expect(ann.box, "who pressed the button can go on by keyboard").to_be_focused()
+    assert ann.page.evaluate("scrollY") > 0, (
+        "Who has pressed the button reads at the far end of the page, and should stay "
+        "there when the focus goes to the box: focus({ preventScroll: true })."
+    )
     ann.say("and this")
     expect(ann.log).to_contain_text("and this")
     assert lines(ann)[:2] == ["and this", archive[-1]]
+
+
+@KINDS
+def test_where_earlier_messages_cannot_be_loaded_the_page_says_so(tab, archive, rooms):
+    ann = tab().join(rooms, number=-1)
+    page, shown = ann.page.locator("body"), lines(ann)
+    before = page.text_content()
+    ann.page.route("**/earlier/**", lambda route: route.abort())
+    earlier(ann).click()
+    expect(page, "it says that this has failed").not_to_have_text(before)
+    assert lines(ann) == shown
+    ann.page.unroute_all()
+    earlier(ann).click()
+    expect(ann.log, "it can be tried again").to_contain_text(archive[-len(shown) - 1])
+    forgive(ann)
 
 
 @KINDS
@@ -85,7 +106,7 @@ def test_in_another_log_low_numbers_are_news(tab, rooms):
     ann.chat.restart()  # with an empty database
     bob.join(rooms)
     bob.say(f"hello {rooms}")
-    expect(ann.log).to_contain_text(f"hello {rooms}", timeout=LONG)
+    expect(ann.log).to_contain_text(f"hello {rooms}", timeout=COMES_BACK)
     assert lines(ann)[0] == f"hello {rooms}", "What is said now is the newest."
     forgive(ann)
 
@@ -123,7 +144,7 @@ def test_after_a_crash_the_page_goes_on(tab, rooms):
     ann.say(f"meanwhile {rooms}")
     has_state(ann, f"meanwhile {rooms}", "pending")
     ann.chat.come_back()
-    expect(ann.log).to_contain_text(f"meanwhile {rooms}", timeout=LONG)
+    expect(ann.log).to_contain_text(f"meanwhile {rooms}", timeout=COMES_BACK)
     shown = lines(ann)
     assert shown[:2] == [f"meanwhile {rooms}", f"before {rooms}"], (
         "The log is kept, so the page goes on where it was, and nothing is missing. It "
@@ -136,32 +157,110 @@ def test_after_a_crash_the_page_goes_on(tab, rooms):
 
 @KINDS
 def test_without_a_database_a_message_stays_and_is_sent_later(tab, rooms):
-    ann, bob, sockets = tab(), tab().join(), []
-    ann.page.on("websocket", lambda socket: sockets.append(socket))
-    ann.join(rooms)
+    ann, bob = tab().join(rooms), tab().join()
     with away(ann.chat, None):
         for text in (f"first {rooms}", f"second {rooms}"):
             ann.say(text)
         expect(ann.status, "the page says so").not_to_have_text(ann.joined)
-        tries_again(ann, sockets)
-        assert ann.status.text_content() != ann.joined, (
-            "While a message cannot be stored, the page should say that something is "
-            "wrong, also while it tries again."
-        )
         for text in (f"first {rooms}", f"second {rooms}"):
             has_state(ann, text, "pending")
-    expect(bob.log, "it is sent again").to_contain_text(f"second {rooms}", timeout=LONG)
-    expect(ann.log).to_contain_text(f"second {rooms}", timeout=LONG)
-    expect(ann.status, "it has healed").to_have_text(ann.joined, timeout=LONG)
+    for log in (bob.log, ann.log):
+        expect(log, "it is sent").to_contain_text(f"second {rooms}", timeout=COMES_BACK)
+    expect(ann.status, "it has healed").to_have_text(ann.joined, timeout=COMES_BACK)
     assert lines(bob)[:2] == [f"second {rooms}", f"first {rooms}"]
     forgive(ann)
 
 
-def tries_again(window, sockets: list) -> None:
-    """Wait until a page sends something, by its newest socket or by POST."""
-    if sockets:
-        sockets[-1].wait_for_event("framesent", timeout=LONG)
-    else:
-        window.page.wait_for_event(
-            "request", lambda request: request.method == "POST", timeout=LONG
-        )
+class NotStoring(Refusing):
+    """A chat server, for one window, that lets it in and stores nothing.
+
+    `said` is what it was told, in JSON. While it is `silent`, it takes its time.
+    """
+
+    def __init__(self, window):
+        super().__init__(window)
+        self.letting_in, self.silent = True, False
+        self.said, self.numbers = [], 0
+
+    def answer(self, socket) -> None:
+        super().answer(socket)
+        socket.on_message(self.hear)
+
+    def hear(self, frame: str) -> None:
+        said = json.loads(frame)
+        if "text" in said:
+            self.said.append(said)
+            if not self.silent:
+                away = {"status": 0, "id": said["id"], "error": "not stored"}
+                self.last.send(json.dumps(away))
+
+    def tell(self, chat, **message) -> None:
+        """Tell the window a message as everybody is told."""
+        self.numbers += 1
+        news = {"seq": self.numbers, "data": [{"seq": self.numbers, **message}]}
+        self.last.send(json.dumps(chat.nothing_missed | news))
+
+
+@pytest.fixture
+def not_stored(window):
+    """A window that said what was not stored, and its server. Its clock rests."""
+    ann = window()
+    server = NotStoring(ann)
+    ann.join()
+    ann.say("hello")
+    expect(ann.status, "the page says so").not_to_have_text(ann.joined)
+    return ann, server
+
+
+def test_while_it_tries_again_something_is_still_wrong(not_stored):
+    ann, server = not_stored
+    server.silent = True
+    pass_time(ann, 5)
+    assert len(server.said) > 1, "It should try again soon."
+    assert ann.status.text_content() != ann.joined, (
+        "While a message cannot be stored, the page should say that something is "
+        "wrong, also while it tries again."
+    )
+
+
+def test_what_was_stored_unheard_is_no_trouble_any_more(not_stored):
+    ann, server = not_stored
+    server.tell(ann.chat, **server.said[0])
+    expect(ann.log, "somebody's next message has brought it").to_contain_text("hello")
+    pass_time(ann, 5)
+    assert ann.status.text_content() == ann.joined, (
+        "A message was not stored, as the server said. But then it was told to all, so "
+        "it had been. Nothing is wrong any more, and the page should say so."
+    )
+    assert len(server.said) == 1, "nor is there a reason to say it again"
+
+
+def test_the_news_of_others_do_not_make_it_impatient(not_stored):
+    ann, server = not_stored
+
+    def attempts_in(seconds: int) -> int:
+        before = len(server.said)
+        for number in range(seconds):
+            server.tell(ann.chat, id=f"{len(server.said)}.{number}", text="news")
+            pass_time(ann, 1)
+        return len(server.said) - before
+
+    first, later = attempts_in(10), attempts_in(60)
+    assert first * 6 > 3 * later, (
+        "A page whose message cannot be stored should wait longer and longer before "
+        "it sends it again, whatever others say meanwhile. "
+        f"It sent it {first} times in 10 seconds, and {later} times in the next 60."
+    )
+
+
+def test_who_is_shut_out_stays_shut_out(not_stored):
+    ann, server = not_stored
+    trying_again = ann.status.text_content()
+    server.last.close(code=4410, reason="token expired")
+    expect(ann.status, "the page says that this is over").not_to_have_text(trying_again)
+    over = ann.status.text_content()
+    pass_time(ann, 60)
+    assert ann.status.text_content() == over, (
+        f"The page said {over!r}, and nothing has changed that. But now it says "
+        f"{ann.status.text_content()!r}."
+    )

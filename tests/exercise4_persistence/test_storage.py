@@ -193,3 +193,6 @@ async def test_in_the_end_the_connection_is_closed(storage, classes):
     assert its_own.connection is not None
     await database.stopService()
     assert its_own.connection is None
+    with pytest.raises(classes.NotNow):
+        await database.run(current)
+    assert its_own.connection is None, "nobody opens it again"

@@ -6,6 +6,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.servers import Chat
 
+# Milliseconds until a page that lost its server for a moment has tried again. On a
+# busy machine a server may take seconds to start, and the page waits longer each time.
+COMES_BACK = 18_000
 # Half a second stands for the seconds that the page waits for an answer, however it
 # measures them.
 SHORT_WAITS = """

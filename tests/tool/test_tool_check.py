@@ -4,8 +4,11 @@ import ast
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import stat
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -16,7 +19,7 @@ from markdown.extensions.toc import slugify
 
 from tests.support.servers import free_ports, wait_until
 from tutorial.cli import main
-from tutorial.judge import Kind, Unfit, take_copy
+from tutorial.judge import Kind, Unfit, new_workspace, take_copy
 from tutorial.limits import Limits
 from tutorial.processes import is_gone
 from tutorial.stages import ROOT, find_stage, load_exercises, load_snapshots
@@ -399,6 +402,19 @@ def test_the_copy_takes_what_is_the_projects_and_no_more(mine, tmp_path):
     names = {path.name for path in (tmp_path / "copy").iterdir()}
     assert {"manage.py", "chat", "own link"} <= names
     assert not names & {"link", "around", "pipe", "my env", "node_modules", ".git"}
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root is two users"
+)
+def test_postgresql_can_be_started_in_the_workspace():
+    work = new_workspace()
+    try:
+        assert stat.S_IMODE(work.stat().st_mode) == 0o711, "to be passed, not read"
+        ours = ["ls", work / "tmp"]
+        assert subprocess.run(ours, user="nobody", cwd="/").returncode == 0
+    finally:
+        shutil.rmtree(work)
 
 
 def test_a_folder_that_names_itself_is_not_started(mine, tmp_path):

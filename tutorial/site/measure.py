@@ -32,8 +32,9 @@ def take(progress: Callable[[str], None] = lambda text: None) -> dict:
     """Measure anew; takes some four minutes. The figures are medians of ROUNDS.
 
     Rates and fan-outs are deliveries per second, "last" and "arrivals" seconds, "half"
-    and "all" milliseconds until so many have a message, "poll" microseconds by length
-    of the history. Raises what benchmarks/ raises when a message is lost.
+    and "all" milliseconds until so many have a message, "each" and "storing" what one
+    takes, "poll" microseconds by length of the history. Raises what benchmarks/ raises
+    when a message is lost.
     """
     from benchmarks.__main__ import PROGRAMS, measure
     from benchmarks.servers import Failed, servers
@@ -60,9 +61,12 @@ def take(progress: Callable[[str], None] = lambda text: None) -> dict:
         found[name] = {}
         if "longpoll" in kinds:
             found[name] |= _long_poll(rounds(name, "longpoll"))
-        for kind in FANOUTS.keys() & kinds:
+        for kind in [kind for kind in FANOUTS if kind in kinds]:
             rates = [r["rate"] for r in rounds(name, "fanout", **FANOUTS[kind])]
             found[name][kind] = _short(statistics.median(rates))
+        if "single" in kinds:
+            each = {k: 1e3 * found["clients"] / found[name][k] for k in FANOUTS}
+            found[name]["each"] = {k: _short(each[k]) for k in FANOUTS}
         if "history" in kinds:
             progress(f"history, {name}")
             program = PROGRAMS["history"]
@@ -74,6 +78,8 @@ def take(progress: Callable[[str], None] = lambda text: None) -> dict:
     found["times"] = _short(found["stage5"]["rate"] / found["stage3"]["rate"])
     before, after = found["1_rooms"]["fanout"], found["2_no_delays"]["fanout"]
     found["fanout_times"] = _short(after / before)
+    before, after = found["3_history"]["each"], found["4_persistence"]["each"]
+    found["storing"] = {kind: _short(after[kind] - before[kind]) for kind in FANOUTS}
     return found
 
 

@@ -140,7 +140,7 @@ class PruneTests(TestCase):
 
     def test_the_newest_are_kept_and_the_count_goes_on(self):
         output, kept = self.prune(keep_last=100)
-        self.assertEqual(output, "1100 messages were deleted.")
+        self.assertEqual(output, "Messages deleted: 1100")
         self.assertEqual(kept, list(range(1101, 1201)))
         self.assertEqual(self.prune(keep_last=0)[1], [])
         self.assertEqual(self.room.last_seq, 1200)
@@ -155,7 +155,7 @@ class PruneTests(TestCase):
 
     def test_a_dry_run_only_counts(self):
         output, kept = self.prune(keep_last=1000, dry_run=True)
-        self.assertEqual(output, "200 messages would be deleted.")
+        self.assertEqual(output, "Messages to delete: 200")
         self.assertEqual(len(kept), 1200)
 
     def test_it_has_to_be_said_what_is_kept(self):

@@ -38,12 +38,15 @@ class Database(Service):
         self.threads.start()
 
     def stopService(self):
+        # That comes after all calls that are under way, and is the last.
+        closed = self.run(connections.close_all)
         super().stopService()
-        # That comes after all calls that are under way.
-        return self.run(connections.close_all).addBoth(lambda _: self.threads.stop())
+        return closed.addBoth(lambda _: self.threads.stop())
 
     def run(self, function, *args):
         """Return a Deferred of what `function` returns, or of NotNow."""
+        if not self.running:
+            return fail(NotNow())
         return deferToThreadPool(self.reactor, self.threads, _run, function, args)
 
 
@@ -86,8 +89,8 @@ class Writer:
     def commit_soon(self, _=None):
         self.busy = bool(self.waiting)
         if self.busy:
-            # At once, but after what else has just been read, and after those who are
-            # to be told: what comes together is stored together.
+            # At once, but after what else has just been read, and when the last ones
+            # are told: what comes together is stored together.
             self.reactor.callLater(0, self.commit)
 
     def commit(self):

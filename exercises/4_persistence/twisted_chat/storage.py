@@ -68,7 +68,7 @@ def _look_and_append(room_id, seq, said):
     unknown = {id: text for id, text in said.items() if id not in stored}
     news, _ = _append(room_id, room.last_seq, unknown)
     if room.last_seq > seq:
-        # We were told that a commit had failed, and it had not.
+        # A commit had not failed, as we were told, or another server has written.
         news = _plain(room.messages.filter(seq__gt=seq).order_by("seq"))
     stored.update((message.id, message) for message in news if message.id in said)
     return news, stored

@@ -13,6 +13,7 @@ const earlier = document.getElementById("earlier");
 const FIRST_WAIT = 500; // milliseconds
 const LONGEST_WAIT = 30000;
 const LONGEST_ANSWER = 10000; // to what Django answers at once
+const LOAD = earlier.textContent;
 
 const shown = new Set(); // the ids of the messages in the list
 const unheard = new Map(); // own messages that are not in the list yet, by id
@@ -38,9 +39,11 @@ export function take({ epoch, seq, reset, data }) {
     earlier.hidden = oldest === 1;
   }
   data.forEach(show);
-  if (data.length && online) {
+  if (data.length && trouble) {
     trouble = ""; // Something new was stored.
-    showConnected();
+    if (online) {
+      showConnected();
+    }
   }
   // What was sent twice is told twice: with its old number, which is no step back.
   if (reset || cursor.epoch !== epoch || cursor.seq < seq) {
@@ -80,16 +83,14 @@ function show({ id, seq, text }) {
   }
 }
 
-// To be called when the server has told what we missed, and then as often as you like.
+// To be called when the server has told what we missed.
 export function connected() {
+  online = true;
   showConnected();
-  if (!online) {
-    online = true;
-    // Of these the server has not told us, so it may not have them.
-    const again = [...unheard.values()].filter((own) => !isFailed(own));
-    again.forEach((own) => setState(own, "pending"));
-    again.forEach(send);
-  }
+  // Of these the server has not told us, so it may not have them.
+  const again = [...unheard.values()].filter((own) => !isFailed(own));
+  again.forEach((own) => setState(own, "pending"));
+  again.forEach(send);
 }
 
 function showConnected() {
@@ -125,6 +126,7 @@ export function notStored() {
 
 export function shutOut() {
   online = false;
+  clearTimeout(attempt);
   if (document.activeElement === button) {
     input.focus(); // a disabled button would lose it
   }
@@ -199,9 +201,12 @@ earlier.addEventListener("click", async () => {
     data.reverse().forEach(show);
     earlier.hidden = !more;
     if (hadFocus && !more) {
-      input.focus(); // or it would vanish with the button
+      // Or the focus would vanish with the button. Who reads here stays here.
+      input.focus({ preventScroll: true });
     }
+    earlier.textContent = LOAD;
   } catch (error) {
-    console.info(error); // The button is still there.
+    console.info(error);
+    earlier.textContent = `${LOAD} (that failed, try again)`;
   }
 });

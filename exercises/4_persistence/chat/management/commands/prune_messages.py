@@ -11,11 +11,11 @@ PAUSE = 0.1  # seconds: SQLite has no queue, and who waits for it looks as often
 
 
 class Command(BaseCommand):
-    help = "Delete old messages. What --keep-days and --keep-last name, is kept."
+    help = "Delete old messages in each room. What either option keeps, is kept."
 
     def add_arguments(self, parser):
-        parser.add_argument("--keep-days", type=int, help="those of so many days")
-        parser.add_argument("--keep-last", type=int, help="so many of each room")
+        parser.add_argument("--keep-days", type=int, help="keep what is younger")
+        parser.add_argument("--keep-last", type=int, help="keep so many in each room")
         parser.add_argument("--dry-run", action="store_true", help="only count them")
 
     def handle(self, *, keep_days, keep_last, dry_run, **options):
@@ -28,8 +28,8 @@ class Command(BaseCommand):
             # Numbers never are given out again: last_seq stays as it is.
             old = room.messages.filter(seq__lt=first)
             count += old.count() if dry_run else delete(old)
-        verb = "would be" if dry_run else "were"
-        self.stdout.write(f"{count} messages {verb} deleted.")
+        said = "Messages to delete" if dry_run else "Messages deleted"
+        self.stdout.write(f"{said}: {count}")
 
 
 def first_kept(room, keep_days, keep_last):
