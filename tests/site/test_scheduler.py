@@ -610,11 +610,14 @@ def test_keys_do_nothing_where_one_writes_or_chooses(toy):
         page.root.get_by_label("Store").focus()
         page.press("u1")
         assert page.schedule == ""
+        search = page.page.locator("#__search")  # the theme's: is it open?
         page.page.get_by_role("textbox", name="Search").click()
+        expect(search).to_be_checked()
         page.press("1")
         page.press(["Control+1"])
         assert page.schedule == ""
         page.page.keyboard.press("Escape")
+        expect(search).not_to_be_checked()
         page.page.locator("footer").scroll_into_view_if_needed()
         page.page.get_by_text("The permanent link says").click()
         page.press("1")
