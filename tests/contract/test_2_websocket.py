@@ -133,8 +133,8 @@ async def talk(chat, clients: int, each: int) -> list[list[str]]:
 
 def test_a_client_that_leaves_is_forgotten(chat):
     # So many, because a process takes its memory in pieces: up to 4 MB were seen that
-    # had no other reason. least: bytes that one kept client must cost; 3200 were seen.
-    clients, least = 4000, 2000
+    # had no other reason. least: bytes that one kept client must cost; 3000 were seen.
+    clients, least = 2000, 2500
     come_and_go(chat, 200)  # whatever is allocated once
     before = chat.twisted.memory()
     come_and_go(chat, clients)

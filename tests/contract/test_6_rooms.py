@@ -277,7 +277,7 @@ def test_no_token_stands_in_the_log(chat, rooms):
 def test_refused_clients_are_not_remembered(chat, rooms):
     # So many, because a process takes its memory in pieces: up to 4 MB were seen that
     # had no other reason. least: bytes that one kept token must cost; it has 4000.
-    refused, least = 2000, 3000
+    refused, least = 1500, 3500
     be_refused(chat, range(200))  # whatever is allocated once
     before = chat.twisted.memory()
     be_refused(chat, range(200, 200 + refused))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 SINCE_STAGE = 9
-BATCHES = 200
+BATCHES = 100
 WRITER = """
 import json
 from twisted_chat import storage
