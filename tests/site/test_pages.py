@@ -16,7 +16,18 @@ def reader(chromium):
         yield reader
 
 
-@pytest.mark.parametrize("path", paths())
+def is_like_another(path: str) -> bool:
+    """Is it made as a page is that is looked at already?"""
+    return path.startswith("diff/") and path not in KINDS
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.thorough] * is_like_another(path))
+        for path in paths()
+    ],
+)
 def test_a_page_is_quiet_and_reads_for_everyone(path, address, reader):
     [tab] = reader.pages
     tab.set_viewport_size(DESK)

@@ -28,6 +28,7 @@ from tutorial.tasks import load_tasks, tasks_of
 PATIENCE = 240  # seconds until a test gives up; the machine may be busy
 # Enough on a busy machine, except where a test waits for one of them to pass.
 LONG = Limits().stretched(5)
+THOROUGH = pytest.mark.thorough
 SHORT = replace(LONG, answer=3.0, hear=3.0, output=1_000_000, processes=15)
 
 pytestmark = pytest.mark.skipif(
@@ -151,8 +152,16 @@ DO_NOT_START = {
 }
 
 
+# Others do the same and more.
+FOR_THE_THOROUGH = {"exits-at-once", "forks-and-dies"}
+
+
 @pytest.mark.parametrize(
-    ("server", "says"), DO_NOT_START.values(), ids=DO_NOT_START.keys()
+    ("server", "says"),
+    [
+        pytest.param(*case, id=name, marks=[THOROUGH] * (name in FOR_THE_THOROUGH))
+        for name, case in DO_NOT_START.items()
+    ],
 )
 def test_a_server_that_does_not_start(check, mine, program, server, says):
     prelude = f"{program.prelude}PRELUDE = {program.prelude!r}\n"
@@ -368,7 +377,14 @@ def test_all_asks_for_what_takes_long(monkeypatch, words, wanted):
     assert asked == [wanted]
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "signum",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=THOROUGH),
+        pytest.param(signal.SIGKILL, marks=THOROUGH),
+    ],
+)
 def test_whoever_ends_the_check_ends_all(tool, ports, mine, program, signum):
     folder = mine("2", chatserver=lambda text: program.prelude + text)
     django, chat = ports
