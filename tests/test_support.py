@@ -1,15 +1,21 @@
-"""What the tests stand on: a server that does not start leaves nothing behind."""
+"""What the tests stand on leaves nothing behind, whatever happens."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 
 import psutil
 import pytest
+from django.db import connections
 
 from tests.support import servers
 from tests.support.servers import Server, free_ports
+from tests.support.whitebox import chat_classes
+from tutorial.stages import find_stage
 
 
 @pytest.mark.parametrize(
@@ -32,3 +38,22 @@ def test_a_server_that_does_not_start_is_ended_and_quoted(
     quoted = re.search(r"here: process (\d+)", str(failed.value))
     assert quoted, f"Its output is quoted, but the message is: {failed.value}"
     assert not psutil.pid_exists(int(quoted[1]))
+
+
+def test_what_a_fixture_opens_is_closed_where_an_event_loop_runs(monkeypatch, tmp_path):
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/chat.sqlite3")
+
+    def opened():
+        connections["default"].ensure_connection()
+        return connections["default"]
+
+    async def after_a_browser_was_used():
+        with chat_classes(find_stage("4_persistence").folder):
+            # pytest-twisted gives each fixture a context of its own.
+            its_own = Context().run(opened)
+            assert its_own.connection is not None
+        assert its_own.connection is None
+        assert asyncio.get_running_loop(), "the browser needs it again"
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, after_a_browser_was_used()).result()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from unittest.mock import patch
 
 from django.apps import apps
 from django.conf import settings
@@ -74,13 +73,25 @@ def chat_classes(folder: Path) -> Iterator[SimpleNamespace]:
 @contextmanager
 def fresh_django() -> Iterator[None]:
     """Let a stage set Django up, which can be done only once for each process."""
-    # Playwright has an event loop running in this thread, once a test has used it.
-    with patch.dict(os.environ, DJANGO_ALLOW_ASYNC_UNSAFE="true"):
+    with _no_event_loop():
         try:
             yield
         finally:
             if apps.ready:
                 _forget_django()
+
+
+@contextmanager
+def _no_event_loop() -> Iterator[None]:
+    # Playwright has one running in this thread, once a test has used it. Where Django
+    # sees one, it refuses to ask a database, and keeps a connection for each context:
+    # what a fixture has opened, nobody would find to close it.
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
 
 
 def _forget_django() -> None:
