@@ -136,15 +136,17 @@ def pass_time(window, seconds: int, step: int = 1) -> None:
 class Refusing:
     """A chat server, for one window, that closes each connection at once.
 
-    While `letting_in` it greets instead. `attempts` counts.
+    While `letting_in` it greets instead. `attempts` counts. A page that leaves its
+    waits to chance draws `chance` each time, or else a test would fail now and then.
     """
 
-    def __init__(self, window):
+    def __init__(self, window, chance: float = 0.5):
         self.attempts = 0
         self.letting_in = False
         self.greeting = "connected ...."
         if window.chat.has_history:
             self.greeting = json.dumps(window.chat.nothing_missed)
+        window.page.add_init_script(f"Math.random = () => {chance}")
         window.page.route_web_socket("**/ws", self.answer)
         window.page.clock.install()
 

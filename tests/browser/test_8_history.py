@@ -203,8 +203,7 @@ def test_pages_come_back_at_different_times(window):
     attempts = []
     for chance in (0.01, 0.99):
         ann = window()
-        ann.page.add_init_script(f"Math.random = () => {chance}")
-        server = Refusing(ann)
+        server = Refusing(ann, chance)
         ann.open()
         for _ in range(20):
             ann.page.clock.run_for(10)

@@ -26,9 +26,9 @@ from tutorial.stages import ROOT, find_stage, load_exercises, load_snapshots
 from tutorial.tasks import load_tasks, tasks_of
 
 PATIENCE = 240  # seconds until a test gives up; the machine may be busy
+THOROUGH = pytest.mark.thorough
 # Enough on a busy machine, except where a test waits for one of them to pass.
 LONG = Limits().stretched(5)
-THOROUGH = pytest.mark.thorough
 SHORT = replace(LONG, answer=3.0, hear=3.0, output=1_000_000, processes=15)
 
 pytestmark = pytest.mark.skipif(
@@ -423,7 +423,7 @@ def test_the_copy_takes_what_is_the_projects_and_no_more(mine, tmp_path):
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root is two users"
 )
-def test_postgresql_can_be_started_in_the_workspace():
+def test_another_user_gets_through_the_workspace_to_its_tmp():
     work = new_workspace()
     try:
         assert stat.S_IMODE(work.stat().st_mode) == 0o711, "to be passed, not read"

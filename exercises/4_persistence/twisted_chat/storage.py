@@ -33,7 +33,7 @@ def store(batch):
 
 
 class _Surprise(Exception):
-    pass
+    """Another number is the newest, or the room is gone."""
 
 
 def _commit(append, batch):
