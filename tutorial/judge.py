@@ -411,8 +411,9 @@ class Judge:
         self.failed = self.failed or not task.in_browser
         if kind is Kind.WRONG:
             return
-        ended = (kind, found, task if lane.started else None)
-        if not lane.started:
+        its_own = lane.started and kind is not Kind.TOOL
+        ended = (kind, found, task if its_own else None)
+        if not its_own:
             # No fault of the task that happened to be the first.
             self._of(test).results.clear()
         if task.in_browser:

@@ -22,6 +22,12 @@ from tutorial.mistakes import name_mistakes, printable, shorten
 from tutorial.processes import adopt_orphans, below, how, kill_all
 from tutorial.tasks import Task, task_of, urgency
 
+# The fixtures that start a program of our own. What ails it is no fault of the folder.
+OURS = {
+    "chromium": ("Chromium", "Without the tasks in a browser: --no-browser"),
+    "postgres": ("PostgreSQL", ""),
+}
+
 # What pytest and Playwright add to explain the test's own code.
 EXPLAINED = re.compile(r"\n(?:assert |Call log:).*", re.S)
 
@@ -47,6 +53,14 @@ class Stopped(AssertionError):
     def __init__(self, says: str, server: Server):
         super().__init__(says)
         self.server = server
+
+
+class ToolFailed(Exception):
+    """A program that the tests need, `name`, did not start."""
+
+    def __init__(self, name: str, advice: str, output: str):
+        super().__init__(f"{name} did not start. {advice}".strip())
+        self.name, self.output = name, output
 
 
 class Reporter:
@@ -78,7 +92,12 @@ class Reporter:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef):
-        value = yield
+        try:
+            value = yield
+        except Exception as error:
+            if ours := OURS.get(fixturedef.argname):
+                raise ToolFailed(*ours, str(error)) from error
+            raise
         if fixturedef.argname == "chat":
             # What does not start, or does not answer, is said at once, and not by
             # the first test that happens to need it.
@@ -163,6 +182,11 @@ class Reporter:
         self.failed_since = self.failed_since or time.monotonic()
         kind = "wrong" if self.chat else "not-started"
         says, server = str(error), None
+        if isinstance(error, ToolFailed):
+            output = shorten(error.output, item.config.rootpath)
+            self.failure = {"kind": "tool", "says": says, "output": output}
+            self.failure["server"] = error.name
+            return
         if not isinstance(error, AssertionError):
             says = f"{type(error).__name__}: {error}"
         try:

@@ -44,7 +44,8 @@ class Postgres:
             shutil.chown(self.folder, self.user)
         self.data = self.folder / "data"
         how = ["--auth=trust", f"--username={SERVICE}", "--encoding=UTF8", "--no-sync"]
-        self._popen("initdb", *how, "-D", self.data).wait(60)
+        code = self._popen("initdb", *how, "-D", self.data).wait(60)
+        assert code == 0, self._why_not()
         self.start()
         return self
 

@@ -349,6 +349,18 @@ def test_when_the_tool_fails_it_says_so(check, mine):
     assert "says nothing about the work" in report["says"]
 
 
+def test_a_browser_that_does_not_start_is_no_fault_of_the_folder(
+    check, mine, monkeypatch
+):
+    monkeypatch.setenv("CHROMIUM", "false")  # a program that ends at once
+    code, report = check("1", mine("1"), limits=LONG, browser=True)
+    assert code == Kind.TOOL.code
+    says = report["failure"]["says"]
+    assert says.startswith("Chromium did not start.") and "--no-browser" in says
+    assert any("exitCode=1" in line for line in report["failure"]["output"])
+    assert {*statuses(report)} == {"passed", "not reached"}
+
+
 def test_limits_that_cannot_be_read_are_one_sentence(answer, environment, mine):
     env = environment(*free_ports(2), TUTORIAL_LIMITS="{")
     words = ["check", "1", "--path", mine("1"), "--no-browser"]
