@@ -7,9 +7,11 @@ knows which tests to run.
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+from twisted.internet import reactor
 
 from tests.support.postgres import Postgres, find_postgres, why_no_postgres
 from tests.support.reactor import clean_reactor
@@ -55,6 +57,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config):
+    # To be terminated is as good as Ctrl-C: the servers are ended, too. The reactor,
+    # when it starts to run, takes the signal for itself.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, signal.default_int_handler)
     # It would begin with the files that hold the most tests, and not the longest ones.
     config.option.loadscopereorder = False
     for marker in [

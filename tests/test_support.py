@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
@@ -13,9 +16,10 @@ import pytest
 from django.db import connections
 
 from tests.support import servers
-from tests.support.servers import Server, free_ports
+from tests.support.servers import Server, free_ports, wait_until
 from tests.support.whitebox import chat_classes
-from tutorial.stages import find_stage
+from tutorial.processes import is_gone
+from tutorial.stages import ROOT, find_stage
 
 
 @pytest.mark.parametrize(
@@ -57,3 +61,43 @@ def test_what_a_fixture_opens_is_closed_where_an_event_loop_runs(monkeypatch, tm
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, after_a_browser_was_used()).result()
+
+
+WAITING = """
+from pathlib import Path
+from threading import Event
+
+SINCE_STAGE = 1
+
+
+def test_that_waits(chat):
+    chat.django
+    pids = [server.process.pid for server in chat.servers]
+    Path(__file__).with_name("pids").write_text(" ".join(map(str, pids)))
+    Event().wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no signal for that")
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_who_terminates_the_tests_terminates_their_servers(workers, tmp_path):
+    waiting, pids = tmp_path / "test_waiting.py", tmp_path / "pids"
+    waiting.write_text(WAITING)
+    words = [workers, "--stage=5", f"--basetemp={tmp_path}/base", waiting]
+    words += ["-cpyproject.toml", "-pconftest", "-pno:cacheprovider"]
+    outer = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    with (tmp_path / "log").open("w+") as log:
+        tests = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *words],
+            cwd=ROOT,
+            env=outer,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        wait_until(lambda: pids.exists() and pids.read_text(), tests.poll, 60)
+        os.killpg(tests.pid, signal.SIGTERM)
+        tests.wait(60)
+        left = [pid for pid in map(int, pids.read_text().split()) if not is_gone(pid)]
+        log.seek(0)
+        assert not left, log.read()
