@@ -220,3 +220,12 @@ def test_a_measured_figure_has_a_key():
     assert value("clients") == "100"
     with pytest.raises(LookupError, match="nothing.of.the.kind"):
         value("nothing.of.the.kind")
+
+
+@pytest.mark.parametrize(
+    ("figure", "printed"),
+    [(0.1, "0.100"), (5.6, "5.60"), (744.0, "744"), (1010000.0, "1,010,000")],
+)
+def test_a_measured_figure_has_three_digits(monkeypatch, figure, printed):
+    monkeypatch.setattr("tutorial.site.measure.kept", lambda: {"rate": figure})
+    assert value("rate") == printed

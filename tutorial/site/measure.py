@@ -123,7 +123,7 @@ def kept() -> dict:
 
 
 def value(key: str) -> str:
-    """One figure by its dotted key, as a page prints it.
+    """One figure by its dotted key, as a page prints it: to three digits.
 
     Raises LookupError for a key that is not there.
     """
@@ -134,4 +134,4 @@ def value(key: str) -> str:
         found = found[part]
     if isinstance(found, float) and found >= 100:
         return f"{found:,.0f}"
-    return f"{found:g}" if isinstance(found, float) else str(found)
+    return f"{found:#.3g}" if isinstance(found, float) else str(found)
