@@ -7,11 +7,14 @@ STAGE =
 DIR =
 ARGS =
 FROM = 1
-TO = 2
+TO = $(shell expr $(FROM) + 1)
 VENV_PYTHON = .venv/bin/python
 
 FIND = python=$$(sh tutorial/find_python.sh "$(PYTHON)")
 SET_UP = $(FIND) && "$$python" tutorial/bootstrap.py
+WHAT = $(or $(DIR),$(STAGE))
+NAMED = if [ -z "$(STAGE)" ] || [ -z "$(DIR)" ]; then \
+	echo "Name both: make $@ STAGE=3 DIR=~/mychat" >&2; exit 2; fi
 
 .PHONY: help run check check-class test test-all doctor diff steps docs setup bench-setup bench lint clean
 
@@ -19,16 +22,16 @@ help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 # Ctrl-C is the way to stop a server. The code it leaves, 130, is no failure.
-run: ## start Django and Twisted: the newest stage, or STAGE=1, or STAGE=folder
-	@trap : INT; $(SET_UP) run && stage="$(STAGE)" && \
+run: ## start Django and Twisted: the newest stage, or STAGE=1, or DIR=~/mychat
+	@trap : INT; $(SET_UP) run && stage="$(WHAT)" && \
 	$(VENV_PYTHON) -m tutorial run $${stage:+"$$stage"} || test $$? -eq 130
 
 check: ## judge a folder of yours: STAGE=3 DIR=~/mychat; ARGS=--hint gives a hint
-	@$(SET_UP) test && \
+	@$(NAMED) && $(SET_UP) test && \
 	$(VENV_PYTHON) -m tutorial check "$(STAGE)" --path "$(DIR)" $(ARGS)
 
 check-class: ## judge every folder in one: STAGE=3 DIR=~/class ARGS="--html class.html"
-	@$(SET_UP) test && \
+	@$(NAMED) && $(SET_UP) test && \
 	$(VENV_PYTHON) -m tutorial check-class "$(DIR)" --stage "$(STAGE)" $(ARGS)
 
 test: ## run the tests, side by side; ARGS="-k origin" goes to pytest
@@ -38,8 +41,8 @@ test: ## run the tests, side by side; ARGS="-k origin" goes to pytest
 test-all: ## run every test, also those that take long
 	@$(SET_UP) test && $(VENV_PYTHON) -m pytest -n auto --dist loadscope $(ARGS)
 
-doctor: ## look for what may be in the way; with STAGE=folder, look into it, too
-	@$(FIND) && stage="$(STAGE)" && "$$python" -m tutorial doctor $${stage:+"$$stage"}
+doctor: ## look for what may be in the way; with DIR=~/mychat, look into it, too
+	@$(FIND) && stage="$(WHAT)" && "$$python" -m tutorial doctor $${stage:+"$$stage"}
 
 diff: ## show the step between two stages: FROM=1 TO=2
 	@$(SET_UP) run && $(VENV_PYTHON) -m tutorial diff "$(FROM)" "$(TO)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -57,11 +58,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config):
-    # To be terminated is as good as Ctrl-C: the servers are ended, too. The reactor,
-    # when it starts to run, takes the signal for itself.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    reactor.callWhenRunning(signal.signal, signal.SIGTERM, signal.default_int_handler)
-    # It would begin with the files that hold the most tests, and not the longest ones.
+    # xdist would begin with the files that hold the most tests, not the longest ones.
     config.option.loadscopereorder = False
     for marker in [
         "stages(first, last): this test is about these stages only, by number",
@@ -82,6 +79,22 @@ def pytest_configure(config):
             find_stage(stage)
         except LookupError as error:
             raise pytest.UsageError(str(error)) from error
+
+
+def pytest_sessionstart(session):
+    # SIGTERM, by default, would end us and leave the servers running.
+    def end(signum, frame):
+        # The reactor logs what is raised while it runs, and goes on: it has to stop.
+        session.shouldstop = "a signal"
+        if reactor.running:
+            reactor.callFromThread(reactor.stop)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, end)
+            # When it starts to run, it takes SIGTERM for itself.
+            reactor.callWhenRunning(signal.signal, signum, end)
 
 
 def targets(config) -> list[Target]:

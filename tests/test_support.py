@@ -8,17 +8,20 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from pathlib import Path
 
 import psutil
 import pytest
 from django.db import connections
 
 from tests.support import servers
+from tests.support.postgres import Postgres, why_no_postgres
 from tests.support.servers import Server, free_ports, wait_until
 from tests.support.whitebox import chat_classes
-from tutorial.processes import is_gone
+from tutorial.processes import below, is_gone, kill_all
 from tutorial.stages import ROOT, find_stage
 
 
@@ -44,7 +47,7 @@ def test_a_server_that_does_not_start_is_ended_and_quoted(
     assert not psutil.pid_exists(int(quoted[1]))
 
 
-def test_what_a_fixture_opens_is_closed_where_an_event_loop_runs(monkeypatch, tmp_path):
+def test_what_a_test_opens_is_closed_where_an_event_loop_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/chat.sqlite3")
 
     def opened():
@@ -52,12 +55,13 @@ def test_what_a_fixture_opens_is_closed_where_an_event_loop_runs(monkeypatch, tm
         return connections["default"]
 
     async def after_a_browser_was_used():
+        loop = asyncio.get_running_loop()
         with chat_classes(find_stage("4_persistence").folder):
-            # pytest-twisted gives each fixture a context of its own.
+            # pytest-twisted gives each test a context of its own.
             its_own = Context().run(opened)
             assert its_own.connection is not None
         assert its_own.connection is None
-        assert asyncio.get_running_loop(), "the browser needs it again"
+        assert asyncio._get_running_loop() is loop, "the browser needs it again"
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, after_a_browser_was_used()).result()
@@ -67,37 +71,73 @@ WAITING = """
 from pathlib import Path
 from threading import Event
 
+import pytest_twisted
+from twisted.internet.defer import Deferred
+
 SINCE_STAGE = 1
 
 
-def test_that_waits(chat):
-    chat.django
+def note(chat):
+    assert chat.django
     pids = [server.process.pid for server in chat.servers]
     Path(__file__).with_name("pids").write_text(" ".join(map(str, pids)))
+
+
+def test_that_waits(chat):
+    note(chat)
     Event().wait()
+
+
+@pytest_twisted.ensureDeferred
+async def test_that_awaits(chat):
+    note(chat)
+    await Deferred()
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no signal for that")
+@pytest.mark.parametrize("which", ["waits", "awaits"])
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
-def test_who_terminates_the_tests_terminates_their_servers(workers, tmp_path):
-    waiting, pids = tmp_path / "test_waiting.py", tmp_path / "pids"
+def test_terminating_the_tests_ends_their_servers(workers, which, tmp_path):
+    waiting, pids, log = (tmp_path / name for name in ("test_it.py", "pids", "log"))
     waiting.write_text(WAITING)
-    words = [workers, "--stage=5", f"--basetemp={tmp_path}/base", waiting]
+    words = [workers, "--stage=5", f"--basetemp={tmp_path}/base"]
     words += ["-cpyproject.toml", "-pconftest", "-pno:cacheprovider"]
     outer = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
-    with (tmp_path / "log").open("w+") as log:
+    with log.open("w") as output:
         tests = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *words],
+            [sys.executable, "-m", "pytest", *words, f"{waiting}::test_that_{which}"],
             cwd=ROOT,
             env=outer,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
-        wait_until(lambda: pids.exists() and pids.read_text(), tests.poll, 60)
+    family = []
+    try:
+        wait_until(lambda: pids.exists() and pids.read_text(), log.read_text, 60)
+        family = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
         os.killpg(tests.pid, signal.SIGTERM)
         tests.wait(60)
-        left = [pid for pid in map(int, pids.read_text().split()) if not is_gone(pid)]
-        log.seek(0)
-        assert not left, log.read()
+        assert not [one for one in family if not is_gone(one.pid)], log.read_text()
+    finally:
+        kill_all(lambda: [*below(tests.pid), *family])
+        tests.kill()
+        tests.wait()
+
+
+@pytest.mark.skipif(bool(why_no_postgres()), reason=why_no_postgres() or "it is there")
+def test_a_postgresql_that_cannot_be_made_is_quoted_and_leaves_nothing(monkeypatch):
+    with tempfile.TemporaryDirectory() as name:
+        initdb = Path(name, "initdb")
+        initdb.write_text("#!/bin/sh\necho the disk is full\nexit 1\n")
+        # PostgreSQL is another user, if we are root.
+        initdb.chmod(0o755)
+        initdb.parent.chmod(0o755)
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        with (
+            pytest.raises(AssertionError, match="the disk is full"),
+            Postgres(initdb.parent),
+        ):
+            pass
+        assert [*initdb.parent.iterdir()] == [initdb]

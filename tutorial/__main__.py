@@ -21,7 +21,8 @@ def forgotten(package):
             else:
                 cure = "The tutorial has a Python of its own: %s -m tutorial"
             return "%s %s" % (missing, cure % os.path.relpath(python))
-    return missing + " Set up first: make setup (or: python tutorial/bootstrap.py run)"
+    cure = "Set up first: make setup (or: %s tutorial/bootstrap.py test)"
+    return "%s %s" % (missing, cure % sys.executable)
 
 
 def start():

@@ -466,7 +466,7 @@ def check_browser(path: str | None) -> Finding:
         return Finding("ok", f"The browser tests use {path}.")
     return Finding(
         "note",
-        "There is no Chromium, so the browser tests are skipped.",
+        f"{why_no_browser()}, so the browser tests are skipped.",
         "Only they need it. On Debian it is the package chromium. Elsewhere, name one "
         "in CHROMIUM.",
     )
@@ -577,6 +577,16 @@ def find_browser() -> str | None:
     named = os.environ.get("CHROMIUM")
     names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
     return next(filter(None, map(shutil.which, names)), None)
+
+
+def why_no_browser() -> str:
+    """Why find_browser() finds none, if so."""
+    named = os.environ.get("CHROMIUM")
+    return (
+        f"CHROMIUM names {named!r}, and there is no such program"
+        if named
+        else ("There is no Chromium here")
+    )
 
 
 def installed_version(name: str) -> str | None:

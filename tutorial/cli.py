@@ -270,8 +270,8 @@ def check(
     title = f"{chosen.name}: {judge.verdict.folder}"
     console.print(Text(title), soft_wrap=True)
     if not browser:
-        why = "as you wish" if no_browser else "as there is no Chromium here"
-        console.print(f"Without the tests in a browser, {why}.", soft_wrap=True)
+        why = "As you wish" if no_browser else checks.why_no_browser()
+        console.print(Text(f"{why}: without the tests in a browser."), soft_wrap=True)
     with ending_on_signals(), report.Progress(console, judge.verdict) as progress:
         judge.tell = progress.tell
         verdict = judge.run()

@@ -13,6 +13,7 @@ from tutorial.stages import find_stage
 from tutorial.tasks import OTHER
 
 COLOURS = {"passed": "green", "failed": "bold red", "not reached": "dim"}
+SITE = "http://127.0.0.1:8080/"  # dev_addr of mkdocs.yml
 WIRE = 12  # lines of what was sent and came, on the terminal
 
 # What no XML 1.0 may hold, not even as an entity.
@@ -92,7 +93,8 @@ def show(console: Console, verdict: Verdict, hints: int) -> None:
         COLOURS["passed" if verdict.kind is Kind.RIGHT else "failed"],
     )
     if verdict.left_out:
-        line(f"Left out: {verdict.left_out} tests that take long. For them, add --all")
+        more = _option("--all")
+        line(f"Left out: {verdict.left_out} tests that take long. For them, add {more}")
     failure = verdict.failure
     if failure is None:
         return
@@ -116,10 +118,15 @@ def show(console: Console, verdict: Verdict, hints: int) -> None:
     given = verdict.task.hints[:hints] if verdict.task else ()
     for hint in given:
         line(f"Hint: {hint}")
-    line(f"Read: {page(verdict)}")
+    shown = page(verdict).removeprefix("docs/").replace(".md", ".html")
+    line(f"Read, while mkdocs serve runs: {SITE}{shown}")
     if verdict.task and len(given) < len(verdict.task.hints):
-        more = " --hint" * (len(given) + 1)
-        line(f"For {'another' if given else 'a'} hint, add{more}")
+        more = _option(" ".join(["--hint"] * (len(given) + 1)))
+        line(f"For {'another' if given else 'a'} hint, add {more}")
+
+
+def _option(words: str) -> str:
+    return f'{words}, or with make ARGS="{words}"'
 
 
 def as_json(verdict: Verdict) -> dict:

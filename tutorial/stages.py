@@ -125,9 +125,10 @@ def find_stage(name: str) -> Stage:
     LookupError, with the known names, when there is none.
     """
     for stage in load_snapshots():
-        number = "" if stage.is_exercise else str(stage.number)
+        number = stage.id if stage.is_exercise else str(stage.number)
         if name in (number, stage.id, stage.folder.relative_to(ROOT).as_posix()):
             return stage
     known = [f"{stage.number} ({stage.id})" for stage in load_stages()]
     known += [stage.id for stage in load_exercises()]
-    raise LookupError(f"There is no stage {name!r}. There is {', '.join(known)}.")
+    says = f"There is no stage {name!r}." if name else "Which stage?"
+    raise LookupError(f"{says} There is {', '.join(known)}.")

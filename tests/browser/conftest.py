@@ -50,7 +50,7 @@ class Window:
         # What is not there after some seconds will not come.
         self.page.set_default_timeout(8_000)
         self.errors: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", lambda error: self._complain(str(error)))
         self.page.on("console", self._console)
         self.log = self.page.get_by_role("log")
         self.box = self.page.get_by_role("textbox")
@@ -59,7 +59,11 @@ class Window:
 
     def _console(self, message) -> None:
         if message.type in ("error", "warning"):
-            self.errors.append(message.text)
+            self._complain(message.text)
+
+    def _complain(self, text: str) -> None:
+        self.errors.append(text)
+        self.chat.note(f"The browser's console shows: {text}")
 
     def forgive(self, words: str) -> None:
         """Take what Chromium itself says of a failed request off the errors."""
@@ -85,7 +89,8 @@ class Window:
             says = "the page says Connected when the server has told what it missed"
             expect(self.status, says).to_contain_text(CONNECTED)
         else:
-            expect(self.log, "the greeting of the server").to_contain_text(GREETING)
+            says = "the page's list should show the greeting of the server"
+            expect(self.log, says).to_contain_text(GREETING)
 
     def say(self, text: str) -> None:
         """Type `text` and press Enter."""

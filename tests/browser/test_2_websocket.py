@@ -137,7 +137,8 @@ class Refusing:
     """A chat server, for one window, that closes each connection at once.
 
     While `letting_in` it greets instead. `attempts` counts. A page that leaves its
-    waits to chance draws `chance` each time, or else a test would fail now and then.
+    waits to Math.random() draws `chance` each time: how many attempts fall into a
+    time is no matter of luck then.
     """
 
     def __init__(self, window, chance: float = 0.5):

@@ -22,8 +22,8 @@ from tutorial.mistakes import name_mistakes, printable, shorten
 from tutorial.processes import adopt_orphans, below, how, kill_all
 from tutorial.tasks import Task, task_of, urgency
 
-# The fixtures that start a program of our own. What ails it is no fault of the folder.
-OURS = {
+# What the tests bring along, by fixture. If it does not start, no folder is to blame.
+TOOLS = {
     "chromium": ("Chromium", "Without the tasks in a browser: --no-browser"),
     "postgres": ("PostgreSQL", ""),
 }
@@ -95,8 +95,8 @@ class Reporter:
         try:
             value = yield
         except Exception as error:
-            if ours := OURS.get(fixturedef.argname):
-                raise ToolFailed(*ours, str(error)) from error
+            if tool := TOOLS.get(fixturedef.argname):
+                raise ToolFailed(*tool, str(error)) from error
             raise
         if fixturedef.argname == "chat":
             # What does not start, or does not answer, is said at once, and not by
@@ -108,13 +108,15 @@ class Reporter:
         return value
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item):
+    def pytest_runtest_protocol(self, item, nextitem):
         # A task that has failed has failed; who waits has waited long enough; and what
         # a browser shows is no news where something plainer has failed.
         task, since = task_of(item.nodeid), self.failed_since
         late = since and time.monotonic() - since > self.limits.after_failure
         plain = any(not failed.in_browser for failed in self.failed_tasks)
         if late or task in self.failed_tasks or (plain and task.in_browser):
+            # pytest would end here what the next test does not need.
+            item.session._setupstate.teardown_exact(nextitem)
             return True
         self.failure, self.skipped = None, False
         if self.chat:
@@ -180,13 +182,16 @@ class Reporter:
         """Look into the failure of a test, and keep all that is known of it."""
         self.failed_tasks.add(task_of(item.nodeid))
         self.failed_since = self.failed_since or time.monotonic()
+        if isinstance(error, ToolFailed):
+            self.failure = {
+                "kind": "tool",
+                "says": str(error),
+                "server": error.name,
+                "output": shorten(error.output, item.config.rootpath),
+            }
+            return
         kind = "wrong" if self.chat else "not-started"
         says, server = str(error), None
-        if isinstance(error, ToolFailed):
-            output = shorten(error.output, item.config.rootpath)
-            self.failure = {"kind": "tool", "says": says, "output": output}
-            self.failure["server"] = error.name
-            return
         if not isinstance(error, AssertionError):
             says = f"{type(error).__name__}: {error}"
         try:

@@ -7,6 +7,8 @@ import json
 import select
 from dataclasses import dataclass
 
+from bs4 import BeautifulSoup
+
 from tests.support import clients
 from tests.support.clients import short
 
@@ -81,14 +83,14 @@ class Request:
             ) from None
         finally:
             self.connection.close()
-        self.chat.note(f"{self.what} is answered {response.status} {short(text, 150)}")
+        self.chat.note(f"{self.what} is answered {response.status} {_shown(text, 150)}")
         try:
             reply = json.loads(text, object_hook=Reply) if text else Reply()
             assert isinstance(reply, Reply)
         except (ValueError, AssertionError):
             raise AssertionError(
                 f"{self.what} should be answered with JSON, not with "
-                f"{response.status} {short(text)}."
+                f"{response.status} {_shown(text)}."
             ) from None
         return Answer(response.status, response.headers, reply)
 
@@ -96,6 +98,13 @@ class Request:
         """Hang up without waiting for the answer."""
         self.chat.note(f"{self.what}: the client hangs up")
         self.connection.close()
+
+
+def _shown(text: str, most: int = 60) -> str:
+    """`text` as it fits into a sentence; of a page, what a browser shows."""
+    if "<html" not in text.lower():
+        return short(text, most)
+    return short(BeautifulSoup(text, "html.parser").get_text(" ", strip=True), 300)
 
 
 def ask(chat, cursor=None, wait: int | None = None, **options) -> Request:

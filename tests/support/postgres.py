@@ -35,6 +35,7 @@ class Postgres:
         self.programs = programs
         self.user = SERVICE if os.geteuid() == 0 else None
         [self.port] = free_ports(1)
+        self.process: subprocess.Popen | None = None
         self.url = f"postgres://{SERVICE}@127.0.0.1:{self.port}/{SERVICE}"
 
     def __enter__(self) -> Postgres:
@@ -44,9 +45,13 @@ class Postgres:
             shutil.chown(self.folder, self.user)
         self.data = self.folder / "data"
         how = ["--auth=trust", f"--username={SERVICE}", "--encoding=UTF8", "--no-sync"]
-        code = self._popen("initdb", *how, "-D", self.data).wait(60)
-        assert code == 0, self._why_not()
-        self.start()
+        try:
+            code = self._popen("initdb", *how, "-D", self.data).wait(60)
+            assert code == 0, self._why_not()
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc) -> None:
@@ -71,8 +76,9 @@ class Postgres:
 
     def stop(self) -> None:
         """End it at once, and with it all connections."""
-        self.process.send_signal(signal.SIGINT)  # "fast": it waits for nobody
-        self.process.wait(30)
+        if self.process:
+            self.process.send_signal(signal.SIGINT)  # "fast": it waits for nobody
+            self.process.wait(30)
 
     def _answers(self) -> bool:
         ready = ["pg_isready", "-h", "127.0.0.1", "-p", f"{self.port}"]

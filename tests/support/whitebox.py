@@ -85,7 +85,7 @@ def fresh_django() -> Iterator[None]:
 def _no_event_loop() -> Iterator[None]:
     # Playwright has one running in this thread, once a test has used it. Where Django
     # sees one, it refuses to ask a database, and keeps a connection for each context:
-    # what a fixture has opened, nobody would find to close it.
+    # what a test has opened, nobody would find to close it.
     loop = asyncio._get_running_loop()
     asyncio._set_running_loop(None)
     try:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -19,9 +21,18 @@ from markdown.extensions.toc import slugify
 
 from tests.support.servers import free_ports, wait_until
 from tutorial.cli import main
-from tutorial.judge import Kind, Unfit, new_workspace, take_copy
+from tutorial.judge import (
+    Judge,
+    Kind,
+    Result,
+    TaskResult,
+    Unfit,
+    new_workspace,
+    take_copy,
+)
 from tutorial.limits import Limits
 from tutorial.processes import is_gone
+from tutorial.report import SITE
 from tutorial.stages import ROOT, find_stage, load_exercises, load_snapshots
 from tutorial.tasks import load_tasks, tasks_of
 
@@ -312,7 +323,8 @@ def test_what_a_person_reads(answer, environment, mine):
     code, output, errors = answer("-m", "tutorial", *words, env=env, patience=PATIENCE)
     assert (code, errors) == (Kind.WRONG.code, "")
     for text in [
-        "Without the tests in a browser, as there is no Chromium here.",
+        "CHROMIUM names '/nowhere/chromium', and there is no such program: "
+        "without the tests in a browser.",
         "Chapter 1, Django UI",
         "  passed       Describe a room",
         "  failed       Give each room a page",
@@ -321,10 +333,15 @@ def test_what_a_person_reads(answer, environment, mine):
         "What was sent, and what came:\n    GET /chats/4/ from Django: 200 OK",
         "The last lines of Django (manage.py runserver):",
         "Hint: The page needs a heading, a box with a label",
-        "Read: docs/1_django_ui.md#give-each-room-a-page",
-        "For another hint, add --hint --hint",
+        "serve runs: http://127.0.0.1:8080/1_django_ui.html#give-each-room-a-page\n",
+        'For another hint, add --hint --hint, or with make ARGS="--hint --hint"\n',
     ]:
         assert text in output, output
+
+
+def test_the_address_of_the_pages_is_that_of_mkdocs_serve():
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert f"dev_addr: {urlsplit(SITE).netloc} " in settings
 
 
 @pytest.mark.thorough
@@ -340,7 +357,58 @@ def test_where_there_is_a_browser_it_looks_at_the_pages(check, mine, chromium_pa
     assert any("A window opens /chats/" in line for line in report["failure"]["wire"])
 
 
+@THOROUGH
+def test_what_the_browser_says_of_a_script_is_told(check, mine, chromium_path):
+    script = """<script src="{% static 'broken.js' %}"></script></head>"""
+    folder = mine("1", base=lambda text: text.replace("</head>", script))
+    (folder / "chat" / "static" / "broken.js").write_text("nowhere()")
+    code, report = check("1", folder, limits=LONG, browser=True)
+    assert code == Kind.WRONG.code
+    console = "The browser's console shows: nowhere is not defined"
+    assert console in report["failure"]["wire"]
+
+
+@THOROUGH
+def test_tests_that_are_left_out_cost_no_other_task_its_result(check, mine):
+    folder = mine("4_persistence")
+    mutant = ROOT / "tests/mutants/4_persistence/told_before_it_is_stored.patch"
+    subprocess.run(["git", "apply", mutant], cwd=folder, check=True)
+    code, report = check("4_persistence", folder, limits=LONG)
+    assert code == Kind.WRONG.code
+    by_id = {task["id"]: task["status"] for task in report["tasks"]}
+    assert (by_id["survives"], by_id["numbers"]) == ("failed", "passed")
+
+
 # --- When it is not the folder's fault --------------------------------------
+
+
+def test_what_cannot_be_tried_on_this_machine_is_not_asked_for():
+    def status(*outcomes):
+        results = [Result("a test", outcome, 0.0, "") for outcome in outcomes]
+        return TaskResult(load_tasks()[0], tests=2, results=results).status
+
+    assert status("passed", "skipped") == "passed"
+    assert status("skipped", "skipped") == status("passed") == "not reached"
+    assert status("failed", "skipped") == "failed"
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_tool_that_fails_hides_no_fault_of_the_folder(tmp_path, wrong):
+    judge, lane = Judge(find_stage("2"), tmp_path), SimpleNamespace(started=True)
+    one, other = (min(task.tests) for task in tasks_of(find_stage("2"))[:2])
+    judge._collect([one, other], left_out=0)
+    if wrong:
+        failure = {"kind": "wrong", "says": "404 is missing"}
+        judge._take(lane, one, "failed", 0.0, failure)
+    failure = {"kind": "tool", "says": "PostgreSQL did not start."}
+    judge._take(lane, other, "failed", 0.0, failure)
+    judge._sum_up()
+    verdict = judge.verdict
+    assert verdict.kind is (Kind.WRONG if wrong else Kind.TOOL)
+    assert verdict.failure.says == (
+        "404 is missing" if wrong else "PostgreSQL did not start."
+    )
+    assert [task.status for task in verdict.tasks if task.tests][1] == "not reached"
 
 
 def test_when_the_tool_fails_it_says_so(check, mine):
@@ -349,6 +417,7 @@ def test_when_the_tool_fails_it_says_so(check, mine):
     assert "says nothing about the work" in report["says"]
 
 
+@THOROUGH
 def test_a_browser_that_does_not_start_is_no_fault_of_the_folder(
     check, mine, monkeypatch
 ):
@@ -357,7 +426,7 @@ def test_a_browser_that_does_not_start_is_no_fault_of_the_folder(
     assert code == Kind.TOOL.code
     says = report["failure"]["says"]
     assert says.startswith("Chromium did not start.") and "--no-browser" in says
-    assert any("exitCode=1" in line for line in report["failure"]["output"])
+    assert report["failure"]["output"]
     assert {*statuses(report)} == {"passed", "not reached"}
 
 

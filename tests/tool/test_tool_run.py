@@ -158,6 +158,7 @@ def test_a_command_survives_the_shell(tmp_path):
     ("words", "code", "message"),
     [
         (["run", "7"], 1, "There is no stage '7'. There is 1 (stage1_django_ui)"),
+        (["check", "", "--path", "."], 2, "Which stage? There is 1 (stage1_django_ui)"),
         (["run", os.curdir], 1, "holds no manage.py, so it is no Django project."),
         (["diff", "1", "7"], 2, "There is no stage '7'."),
         (["diff", "1", "stage1_django_ui"], 1, "Both are stage1_django_ui."),

@@ -285,6 +285,30 @@ def test_make_names_a_python_that_is_not_there():
 
 
 @needs_make
+@pytest.mark.parametrize(
+    "words", [[], ["STAGE=3"], ["DIR=~/mychat"]], ids=["none", "stage", "folder"]
+)
+@pytest.mark.parametrize("target", ["check", "check-class"])
+def test_make_checks_no_folder_that_nobody_named(target, words):
+    code, output, errors = make(target, *words)
+    assert (code, output) == (2, "")
+    assert f"Name both: make {target} STAGE=3 DIR=~/mychat" in errors
+
+
+@needs_make
+@pytest.mark.parametrize("target", ["run", "doctor"])
+def test_make_takes_a_folder_by_either_name(target):
+    for words in (["DIR=~/mychat"], ["STAGE=~/mychat"], ["STAGE=3", "DIR=~/mychat"]):
+        code, output, errors = make("-n", target, *words)
+        assert 'stage="~/mychat"' in output, errors
+
+
+@needs_make
+def test_make_compares_with_the_next_stage():
+    assert 'diff "3" "4"' in make("-n", "diff", "FROM=3")[1]
+
+
+@needs_make
 def test_make_hands_the_stage_on():
     code, output, errors = make("-n", "run", "STAGE=my folder")
     assert code == 0, errors

@@ -123,7 +123,9 @@ def kept() -> dict:
 
 
 def value(key: str) -> str:
-    """One figure by its dotted key, as a page prints it: to three digits.
+    """One figure by its dotted key, as a page prints it.
+
+    What was measured is kept, and printed, to three significant digits.
 
     Raises LookupError for a key that is not there.
     """

@@ -7,7 +7,7 @@ from django.utils import timezone
 from chat.models import ChatRoom
 
 AT_ONCE = 500  # rows
-PAUSE = 0.1  # seconds: SQLite has no queue; who waits for it looks now and then
+PAUSE = 0.1  # seconds: SQLite has no queue, and who waits has to find a gap
 
 
 class Command(BaseCommand):
