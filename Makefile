@@ -7,7 +7,7 @@ STAGE =
 DIR =
 ARGS =
 FROM = 1
-TO = $(shell expr $(FROM) + 1)
+TO = $(shell expr $(FROM) + 1 2>/dev/null)
 VENV_PYTHON = .venv/bin/python
 
 FIND = python=$$(sh tutorial/find_python.sh "$(PYTHON)")

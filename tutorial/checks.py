@@ -582,11 +582,9 @@ def find_browser() -> str | None:
 def why_no_browser() -> str:
     """Why find_browser() finds none, if so."""
     named = os.environ.get("CHROMIUM")
-    return (
-        f"CHROMIUM names {named!r}, and there is no such program"
-        if named
-        else ("There is no Chromium here")
-    )
+    if named:
+        return f"CHROMIUM names {named!r}, and there is no such program"
+    return "There is no Chromium here"
 
 
 def installed_version(name: str) -> str | None:

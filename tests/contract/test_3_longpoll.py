@@ -259,7 +259,11 @@ def test_a_post_behind_a_parked_poll_on_one_connection_is_heard(chat):
 @pytest.mark.stages(3, 7)
 def test_nothing_is_wrapped_in_a_callback(chat):
     # That was JSONP. What is wrapped is no JSON, and `answer` says so.
-    Request(chat, "GET", "/?lastupdate=-1&callback=alert").answer()
+    reply = Request(chat, "GET", "/?lastupdate=-1&callback=alert").answer().reply
+    assert texts(reply) == ["connected..."], (
+        "GET /?lastupdate=-1&callback=alert should be answered 'connected...', as "
+        f"without a callback, but the answer was {reply}."
+    )
 
 
 def test_a_room_is_there_by_long_polling_too(chat):

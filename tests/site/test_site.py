@@ -138,6 +138,13 @@ def test_the_quoted_figures_were_measured_on_this_code():
     assert kept()["of"] == measured_code(), again
 
 
+def test_what_exercise_2_says_of_its_figures_is_so():
+    before, after = kept()["1_rooms"], kept()["2_no_delays"]
+    assert after["half"] > before["half"] and after["all"] > before["all"]
+    assert after["rate"] < before["rate"], "its first three rows are worse than before"
+    assert after["fanout"] > before["fanout"]
+
+
 def words_of(page: Path) -> set[str]:
     text = " ".join(prose(soup_of(page).article))
     text = re.sub(r"https?://\S+|\S+@\S+|\w+\.\w{2,4}\b", " ", text)

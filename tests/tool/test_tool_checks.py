@@ -197,13 +197,13 @@ def test_notes_are_no_problems(tmp_path):
     assert database.level == "note"
     assert "chromium" in checks.check_browser(None).cure
     assert checks.check_browser("/usr/bin/chromium").level == "ok"
+    assert checks.check_git(None).level == "problem"
 
 
 def test_a_chromium_that_is_named_and_not_there_is_told(monkeypatch):
     monkeypatch.setenv("CHROMIUM", "/nowhere/chromium")
     says = "CHROMIUM names '/nowhere/chromium', and there is no such program"
     assert says in str(checks.check_browser(checks.find_browser()))
-    assert checks.check_git(None).level == "problem"
 
 
 def test_a_folder_beside_the_project_is_put_right(tmp_path):
