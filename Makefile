@@ -10,13 +10,16 @@ FROM = 1
 TO = $(shell expr $(FROM) + 1 2>/dev/null)
 VENV_PYTHON = .venv/bin/python
 
+# What a shell has for its own Python: it would find no module here, or drop assertions.
+unexport PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONPATH PYTHONHOME
+
 FIND = python=$$(sh tutorial/find_python.sh "$(PYTHON)")
 SET_UP = $(FIND) && "$$python" tutorial/bootstrap.py
 WHAT = $(or $(DIR),$(STAGE))
 NAMED = if [ -z "$(STAGE)" ] || [ -z "$(DIR)" ]; then \
 	echo "Name both: make $@ STAGE=3 DIR=~/mychat" >&2; exit 2; fi
 
-.PHONY: help run check check-class test test-all doctor diff steps docs setup bench-setup bench lint clean
+.PHONY: help run check check-class test test-all doctor diff steps docs read setup bench-setup bench lint clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -51,8 +54,11 @@ steps: ## the stages as commits: a branch and tags here, or DIR=~/mychat, a new 
 	@$(SET_UP) run && dir="$(DIR)" && \
 	$(VENV_PYTHON) -m tutorial steps $${dir:+--into "$$dir"} $(ARGS)
 
-docs: ## build the site, strictly, into site/; .venv/bin/mkdocs serve shows it
+docs: ## build the site, strictly, into site/
 	@$(SET_UP) run && $(VENV_PYTHON) -m mkdocs build --strict
+
+read: ## show the tutorial's pages at http://127.0.0.1:8080/; Ctrl-C ends it
+	@trap : INT; $(SET_UP) run && $(VENV_PYTHON) -m tutorial read || test $$? -eq 130
 
 setup: ## make .venv with everything that the other commands need
 	@$(SET_UP) test

@@ -6,21 +6,34 @@ knows which tests to run.
 
 from __future__ import annotations
 
+import math
 import os
+import random
 import signal
+import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 from twisted.internet import reactor
 
+from tests.support.inside import inside
+from tests.support.keeping import guard
 from tests.support.postgres import Postgres, find_postgres, why_no_postgres
 from tests.support.reactor import clean_reactor
-from tests.support.requests import KEY, ORIGIN
-from tests.support.servers import Chat, Target
+from tests.support.requests import DAY, KEY, ORIGIN
+from tests.support.servers import SHORT_LIFE, Chat, Target
 from tests.support.whitebox import chat_classes
-from tutorial.checks import CHROMIUM_FLAGS, find_browser
+from tutorial.checks import CHROMIUM_FLAGS, check_stage, find_browser
+from tutorial.copies import differences, look, meddled
+from tutorial.limits import processors
+from tutorial.settings import KEPT, plain
 from tutorial.stages import Stage, find_stage, load_snapshots
+
+BEFORE = pytest.StashKey()  # how the files were in the folder of --path
+TELLS = pytest.StashKey()  # whether to tell of both at the end
+NOTES = pytest.StashKey()  # what is not in the copy of it
 
 # The windows of one profile share a process, which spares a second for each.
 ONE_PROCESS = "--renderer-process-limit=1"
@@ -44,6 +57,26 @@ def pytest_addoption(parser):
         action="store_true",
         help="judge the classes in DIR as well, which have to be named as ours",
     )
+    group.addoption(
+        "--lot",
+        type=float,
+        metavar="SHARE",
+        help="of each test that tests the tests, take so many cases by lot: 0.2",
+    )
+    group.addoption(
+        "--lot-seed", type=int, default=1, help="of that lot; the same gives the same"
+    )
+
+
+def pytest_report_header(config):
+    if lot := config.getoption("lot"):
+        seed = config.getoption("lot_seed")
+        return f"tests of the tests: {lot:.0%} of each, by lot (--lot-seed={seed})"
+    return None
+
+
+# Tests of the tests: each judges a whole folder, and there are hundreds.
+JUDGES = ("tests/mutants/test_", "tests/variants/test_")
 
 
 # Chapters and whole servers take longest. Begun last, they would keep one worker busy
@@ -54,7 +87,7 @@ LONG = ("tests/site/test_stories.py", "tests/tool", "tests/mutants")
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each processor: most tests wait for a server, a browser, a deadline."""
-    return 2 * (os.cpu_count() or 1)
+    return 2 * max(1, round(processors()))
 
 
 def pytest_configure(config):
@@ -70,15 +103,41 @@ def pytest_configure(config):
     path, stage = config.getoption("path"), config.getoption("stage")
     if path and not stage:
         raise pytest.UsageError("--path needs --stage: which stage is it?")
-    if path and not (path / "manage.py").is_file():
+    if sys.flags.optimize:
         raise pytest.UsageError(
-            f"There is no manage.py in {path}. Name the folder that holds the project."
+            "Python leaves out assertions, and no test can fail: unset PYTHONOPTIMIZE"
         )
+    if path:
+        path = config.option.path = Path(os.path.realpath(path.expanduser()))
+        found = check_stage(path)
+        if found.level == "problem":
+            raise pytest.UsageError(str(found))
+        config.stash[BEFORE], config.stash[NOTES] = look(path), []
+        original = os.environ.get(KEPT)  # by `check`, which says itself what it sees
+        config.stash[TELLS] = not original
+    # What is meant for the shell only reaches no server, no client and no browser.
+    for name in os.environ.keys() - plain(os.environ).keys():
+        if not name.startswith("PYTEST"):
+            del os.environ[name]
+    if path:
+        # Some tests load what is in the folder here, and not in a server.
+        # (pytest makes that of --basetemp anew, so its parent is what can be known.)
+        base = config.option.basetemp
+        free = Path(base).absolute().parent if base else Path(tempfile.gettempdir())
+        guard(Path(original or path), free)
     if stage:
         try:
             find_stage(stage)
         except LookupError as error:
             raise pytest.UsageError(str(error)) from error
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    path = config.getoption("path")
+    if path and config.stash[TELLS]:
+        changed = differences(config.stash[BEFORE], look(path))
+        for says in [*config.stash[NOTES], *([meddled(changed)] if changed else [])]:
+            terminalreporter.write_line(says)
 
 
 def pytest_sessionstart(session):
@@ -95,6 +154,10 @@ def pytest_sessionstart(session):
             signal.signal(signum, end)
             # When it starts to run, it takes SIGTERM for itself.
             reactor.callWhenRunning(signal.signal, signum, end)
+
+
+# Fixtures that are about a folder under test, and how long each is kept.
+TARGETED = {"chat": "session", "classes": "function", "theirs": "function"}
 
 
 def targets(config) -> list[Target]:
@@ -125,7 +188,7 @@ def marks_of(stage: Stage, first: int, found: list[Stage], browser: bool) -> lis
 def pytest_generate_tests(metafunc):
     # What holds for stage N holds for every later stage, and for the exercises, too.
     marker = metafunc.definition.get_closest_marker("stages")
-    for fixture, scope in [("chat", "session"), ("classes", "function")]:
+    for fixture, scope in TARGETED.items():
         if fixture in metafunc.fixturenames:
             first, last = marker.args if marker else (metafunc.module.SINCE_STAGE, 99)
             judged = targets(metafunc.config)
@@ -150,12 +213,13 @@ def pytest_collection_modifyitems(config, items):
     keep, drop = [], []
     for item in items:
         wanted = not item.get_closest_marker("not_judged")
-        if stage and not {"chat", "classes"} & {*item.fixturenames}:
+        if stage and not {*TARGETED} & {*item.fixturenames}:
             wanted = False
         if black_box_only and item.path.parent.name not in ("contract", "browser"):
             wanted = False
         (keep if wanted else drop).append(item)
-    config.hook.pytest_deselected(items=drop)
+    keep, left = draw(keep, config.getoption("lot"), config.getoption("lot_seed"))
+    config.hook.pytest_deselected(items=drop + left)
     # First what says most plainly what is wrong; a page shows only that it is.
     keep.sort(key=lambda item: item.path.parent.name == "browser")
     if config.getoption("numprocesses", None) or "PYTEST_XDIST_WORKER" in os.environ:
@@ -163,11 +227,28 @@ def pytest_collection_modifyitems(config, items):
     items[:] = keep
 
 
+def draw(items: list, lot: float | None, seed: int) -> tuple[list, list]:
+    """Of each test that tests the tests, the share `lot` of its cases, and the rest."""
+    cases: dict[str, list] = {}
+    for item in items:
+        if item.nodeid.startswith(JUDGES) and item.get_closest_marker("thorough"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left = {
+        item
+        for found in cases.values()
+        if lot is not None
+        for item in {*found}
+        - {*random.Random(seed).sample(found, math.ceil(lot * len(found)))}
+    }
+    return [item for item in items if item not in left], [*left]
+
+
 @pytest.fixture(scope="session")
 def chat(request, tmp_path_factory):
     """The folder under test, copied and running."""
     workspace = tmp_path_factory.mktemp(request.param.stage.id)
     with Chat(request.param, workspace) as chat:
+        request.config.stash.setdefault(NOTES, []).extend(chat.left_behind)
         yield chat
 
 
@@ -185,7 +266,16 @@ def postgres():
 def on_postgres(chat, postgres, tmp_path_factory):
     """The folder of `chat`, copied once more, and running with PostgreSQL."""
     workspace = tmp_path_factory.mktemp(f"{chat.target.stage.id}-postgres")
-    with Chat(chat.target, workspace, postgres.url) as copy:
+    # One of its own: another snapshot has other tables. And `chat` may be made anew.
+    with Chat(chat.target, workspace, postgres.database(workspace.name)) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="session")
+def short_lived(chat, tmp_path_factory):
+    """The folder of `chat`, copied once more, where tokens live for SHORT_LIFE."""
+    workspace = tmp_path_factory.mktemp(f"{chat.target.stage.id}-short")
+    with Chat(chat.target, workspace, token_seconds=SHORT_LIFE) as copy:
         yield copy
 
 
@@ -203,8 +293,20 @@ def classes(request, monkeypatch):
     monkeypatch.delenv("CHAT_PORT", raising=False)
     monkeypatch.delenv("CHAT_ORIGINS", raising=False)
     monkeypatch.setenv("CHAT_KEY", KEY)
+    monkeypatch.setenv("CHAT_TOKEN_SECONDS", f"{DAY}")
     with chat_classes(request.param.folder) as classes, clean_reactor():
         yield classes
+
+
+@pytest.fixture
+def theirs(request, monkeypatch):
+    """The chat in the folder under test, loaded afresh, whatever its names are."""
+    for name in ("CHAT_PORT", "CHAT_ORIGINS"):
+        monkeypatch.delenv(name, raising=False)
+    # What the folder's code writes beside itself, it writes there.
+    monkeypatch.chdir(request.param.folder)
+    with inside(request.param.folder) as chat, clean_reactor():
+        yield chat
 
 
 @pytest.fixture

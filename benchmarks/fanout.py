@@ -16,9 +16,11 @@ from .wire import (
     PATIENCE,
     join,
     main,
+    pass_over_who_is_here,
     problems,
     says,
     stopwatch,
+    timeless,
     told,
 )
 
@@ -35,6 +37,7 @@ def measure(
     pid: int | None = None,
     token: str = "",
     history: bool = False,
+    author: dict | None = None,
 ) -> dict:
     """Let `clients` sockets join, and one of them speak for `seconds`.
 
@@ -45,14 +48,17 @@ def measure(
     """
     joined = [join(port, token, history) for _ in range(clients)]
     sockets, epoch = [connection for connection, _ in joined], joined[0][1]
+    if author:
+        for connection in sockets:
+            pass_over_who_is_here(connection)
     memory = psutil.Process(pid).memory_info().rss / 1e6 if pid else None
-    heard, expected, took = converse(sockets, in_flight, seconds, epoch)
+    heard, expected, took = converse(sockets, in_flight, seconds, epoch, author)
     for connection in sockets:
         connection.close()
     # The bytes are looked at only now, when the clock has stopped.
     ends = [*itertools.accumulate(map(len, expected), initial=0)]
     places = [slice(*pair) for pair in itertools.pairwise([*ends, None])]
-    frames = [[bytes(data[place]) for place in places] for data in heard]
+    frames = [[timeless(bytes(data[place])) for place in places] for data in heard]
     frames = [[frame for frame in came if frame] for came in frames]
     return {
         "memory": memory,
@@ -63,7 +69,11 @@ def measure(
 
 
 def converse(
-    sockets: list[socket.socket], in_flight: int, seconds: float, epoch: str | None
+    sockets: list[socket.socket],
+    in_flight: int,
+    seconds: float,
+    epoch: str | None,
+    author: dict | None = None,
 ) -> tuple[list[bytearray], list[bytes], dict[str, float]]:
     """Speak for `seconds`, and listen until all have heard all.
 
@@ -89,7 +99,7 @@ def converse(
                 numbers = range(len(expected), back + in_flight)
                 if numbers:
                     speaker.sendall(b"".join(says(number, epoch) for number in numbers))
-                new = [told(number, epoch) for number in numbers]
+                new = [told(number, epoch, author) for number in numbers]
                 expected += new
                 missing += sum(map(len, new)) * len(sockets)
             if missing <= 0 or now > last_heard + PATIENCE:

@@ -6,6 +6,7 @@ By itself: python -m benchmarks.longpoll '{"port": 1025, "clients": 100}'
 from __future__ import annotations
 
 import json
+import re
 import selectors
 import statistics
 import time
@@ -51,10 +52,12 @@ class Client:
             raise ConnectionError(f"The server hung up. It had sent {self.came!r}.")
         self.came += data
         head, _, body = self.came.partition(b"\r\n\r\n")
-        # No message has a brace in it, so these bytes end the JSON.
-        chunked = b"transfer-encoding: chunked" in head.lower()
-        end = b"]}" if self.history else b"}"
-        if not body.endswith(end + b"\r\n0\r\n\r\n" if chunked else end):
+        if length := re.search(rb"content-length: (\d+)", head.lower()):
+            complete = len(body) >= int(length[1])
+        else:  # No message has a brace in it, so these bytes end the JSON.
+            chunked = b"transfer-encoding: chunked" in head.lower()
+            complete = body.endswith(b"}\r\n0\r\n\r\n" if chunked else b"}")
+        if not complete:
             return None
         if not head.startswith(b"HTTP/1.1 200 "):
             raise ConnectionError(f"The server answered {self.came!r}.")
@@ -80,8 +83,11 @@ def measure(
     pid: int | None = None,
     token: str = "",
     history: bool = False,
+    author: dict | None = None,
 ) -> dict:
     """Let `clients` pollers wait, and say messages for `seconds`, but at least one.
+
+    Who is the `author` of them does not matter here.
 
     The next one is said when all pollers have the last and wait again. Returns
     deliveries per second ("rate"), the median time in seconds from saying a message

@@ -15,9 +15,14 @@ from pathlib import Path
 
 import psutil
 
-from tutorial.stages import copy_stage, load_snapshots
+from tutorial.processes import no_pidfile
+from tutorial.stages import copy_stage, find_stage, load_snapshots
 
 FIRST_WITH_HISTORY = 8  # of the stages and exercises: 3_history
+FIRST_WITH_NAMES = 10  # 6_names
+AUTHOR = "Speaker"  # who says all there is, where messages have authors
+# Done to exercise 2: it writes to the kernel at once, where nothing waits.
+PAST_THE_BUFFER = Path(__file__).parent / "past_the_buffer.patch"
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 PEERS = {  # name -> the libraries it needs, and the load generators it bears
@@ -36,7 +41,8 @@ class Failed(Exception):
 class Server:
     """A server under test: its folder, and the command that starts it in a copy.
 
-    A peer `needs` libraries of its own; a stage needs none.
+    A peer `needs` libraries of its own; a stage needs none. A `patch` is done to the
+    copy first.
     """
 
     name: str
@@ -45,6 +51,8 @@ class Server:
     bears: list[str]
     needs: list[str] = field(default_factory=list)
     history: bool = False  # Is what it tells numbered, and in JSON?
+    names: bool = False  # Has each message an author, and a time?
+    patch: Path | None = None
 
     @property
     def is_installed(self) -> bool:
@@ -58,7 +66,7 @@ def servers() -> list[Server]:
     twistd = Path(sys.executable).with_name(
         "twistd.exe" if os.name == "nt" else "twistd"
     )
-    command = [str(twistd), "-n", "--pidfile=", "-y", "chatserver.py"]
+    command = [str(twistd), "-n", *no_pidfile(), "-y", "chatserver.py"]
     stages = [
         Server(
             stage.id if stage.is_exercise else stage.id.partition("_")[0],
@@ -68,12 +76,20 @@ def servers() -> list[Server]:
             + ["longpoll"] * (stage.number > 2)
             + ["history"] * (stage.number > 2 and not stage.is_exercise),
             history=stage.number >= FIRST_WITH_HISTORY,
+            names=stage.number >= FIRST_WITH_NAMES,
         )
         for stage in load_snapshots()
         if (stage.folder / "chatserver.py").exists()
     ]
+    past_the_buffer = Server(
+        "past_the_buffer",
+        find_stage("2_no_delays").folder,
+        command,
+        ["fanout"],
+        patch=PAST_THE_BUFFER,
+    )
     folder = Path(__file__).parent / "peers"
-    return stages + [
+    return [*stages, past_the_buffer] + [
         Server(name, folder, [sys.executable, f"{name}_chat.py"], bears, needs)
         for name, (needs, bears) in PEERS.items()
     ]
@@ -84,11 +100,13 @@ def running(server: Server, workspace: Path) -> Iterator[dict]:
     """Run a copy of `server` in `workspace`; gives what a load generator has to know.
 
     That is its "port", its process id ("pid") and, where it has rooms, a "token"; and
-    whether it has a "history".
+    whether it has a "history"; and the "author" of all messages, if they have one.
     Raises Failed, with all that the server wrote, if it does not start, or if what is
     done with it raises Failed.
     """
     folder = copy_stage(server.folder, workspace / "copy")
+    if server.patch:
+        subprocess.run(["git", "apply", server.patch], cwd=folder, check=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -114,13 +132,39 @@ def running(server: Server, workspace: Path) -> Iterator[dict]:
         )
     try:
         wait_for(process, port)
-        where = {"port": port, "pid": process.pid, "token": token(folder)}
+        where = {"port": port, "pid": process.pid}
+        if server.names:
+            where |= named_token(folder, environment)
+        else:
+            where["token"] = token(folder)
         yield where | ({"history": True} if server.history else {})
     except Failed as failed:
         wrote = log.read_text("utf-8", "replace")
         raise Failed(f"{failed}\n{server.name} wrote:\n{wrote}") from failed
     finally:
         end(process)
+
+
+def named_token(folder: Path, environment: dict[str, str]) -> dict:
+    """What opens a room for a new user, and the author that its messages have."""
+    code = (
+        "from chat.tokens import make_token; "
+        "from django.contrib.auth import get_user_model as users; "
+        f"user = users().objects.create_user({AUTHOR!r}); "
+        "print(user.pk, make_token(1, user))"
+    )
+    words = [sys.executable, "manage.py", "shell", "-v", "0", "--command", code]
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        # The load may take longer than a token lives.
+        env=environment | {"CHAT_TOKEN_SECONDS": "86400"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    key, opens = done.stdout.split()
+    return {"token": opens, "author": {"id": int(key), "name": AUTHOR}}
 
 
 def token(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable
 
 GREETING = b"connected ...."
 NO_NEWS = b'"data": []}'  # the end of what who joins first is told, from exercise 3 on
+SAID_AT = "2026-11-28T19:00:00.123Z"  # as long as any time that is told
 LENGTH = 64  # bytes in one message
 PATIENCE = 10.0  # seconds of silence after which what is missing counts as lost
 SHORT = 125  # bytes in a frame whose length fits into one byte
@@ -67,8 +69,16 @@ def says(number: int, epoch: str | None) -> bytes:
     return client_frame(json.dumps(message).encode())
 
 
-def told(number: int, epoch: str | None) -> bytes:
-    """The frame by which message `number` is told, as our servers write it."""
+def timeless(frame: bytes) -> bytes:
+    """A frame with another time in it: SAID_AT. All that is told has one as long."""
+    return re.sub(rb'("said_at": ")[^"]*', rb"\g<1>" + SAID_AT.encode(), frame)
+
+
+def told(number: int, epoch: str | None, author: dict | None = None) -> bytes:
+    """The frame by which message `number` is told, as our servers write it.
+
+    With an `author`, it has a time as well: SAID_AT.
+    """
     if epoch is None:
         return server_frame(text(number))
     message = {
@@ -76,6 +86,8 @@ def told(number: int, epoch: str | None) -> bytes:
         "id": f"{number:08d}",
         "text": text(number).decode(),
     }
+    if author:
+        message |= {"author": author, "said_at": SAID_AT}
     batch = {"status": 1, "epoch": epoch, "seq": number + 1, "reset": False}
     return server_frame(json.dumps(batch | {"data": [message]}).encode())
 
@@ -103,10 +115,20 @@ def join(
         read_until(connection, b"\r\n\r\n", most=1)
         hello = json.dumps({"token": token}) if history else token
         connection.sendall(client_frame(hello.encode()))
-    came = read_until(connection, NO_NEWS if history else server_frame(GREETING))
+    # Behind the history may come who is here, which is no part of it.
+    most = 1 if history else 4096
+    came = read_until(connection, NO_NEWS if history else server_frame(GREETING), most)
     connection.setblocking(False)
     epoch = json.loads(came[came.index(b"{") :])["epoch"] if history else None
     return connection, epoch
+
+
+def pass_over_who_is_here(connection: socket.socket) -> None:
+    """Read what a socket is told once, when it has joined, and before anything else."""
+    connection.setblocking(True)
+    connection.settimeout(PATIENCE)
+    read_until(connection, b"}]}")
+    connection.setblocking(False)
 
 
 def read_until(connection: socket.socket, end: bytes, most: int = 4096) -> bytes:

@@ -14,9 +14,19 @@ from twisted.web.server import Site
 from twisted.web.websocket import WebSocketResource
 from wsproto.utilities import LocalProtocolError
 
-PORT = os.environ.get("CHAT_PORT", "1025")
+PORT = os.environ.get("CHAT_PORT") or "1025"
 DEFAULT_ORIGINS = "http://127.0.0.1:8000,http://localhost:8000"
-ORIGINS = (os.environ.get("CHAT_ORIGINS") or DEFAULT_ORIGINS).encode().split(b",")
+
+
+def as_browsers_send(origin):
+    """In small letters, and without the port that everybody knows."""
+    scheme, _, host = origin.strip().rstrip("/").lower().partition("://")
+    usual = {"http": ":80", "https": ":443"}.get(scheme, "")
+    return f"{scheme}://{host.removesuffix(usual)}".encode()
+
+
+NAMED = os.environ.get("CHAT_ORIGINS") or DEFAULT_ORIGINS
+ORIGINS = [as_browsers_send(origin) for origin in NAMED.split(",")]
 MAX_LENGTH = 4096  # characters in one message
 
 log = Logger("chatserver")

@@ -19,8 +19,9 @@ from django.db import connections
 
 from tests.support import servers
 from tests.support.postgres import Postgres, why_no_postgres
-from tests.support.servers import Server, free_ports, wait_until
+from tests.support.servers import Idle, Server, free_ports, wait_until
 from tests.support.whitebox import chat_classes
+from tests.support.wording import plainly
 from tutorial.processes import below, is_gone, kill_all
 from tutorial.stages import ROOT, find_stage
 
@@ -141,3 +142,43 @@ def test_a_postgresql_that_cannot_be_made_is_quoted_and_leaves_nothing(monkeypat
         ):
             pass
         assert [*initdb.parent.iterdir()] == [initdb]
+
+
+PLAYWRIGHT = {
+    "Locator expected not to contain text 'Connected.'\nActual value: Connected. \n"
+    'Call log:\n  - Expect "not_to_contain_text" get_by_role("status") with timeout': (
+        'The line that says how things are, role="status", should no longer show '
+        "'Connected.'. It still shows 'Connected.'."
+    ),
+    "Bob sees it\nExpected value: 'hello'\nActual value: None\n"
+    "Error: element(s) not found \n"
+    'Call log:\n  - Expect "to_contain_text" get_by_role("log") with timeout 5000ms': (
+        "Bob sees it: the list of messages, role=\"log\", should show 'hello', but it "
+        "is not on the page."
+    ),
+    "Locator.fill: Timeout 8000ms exceeded.\nCall log:\n"
+    '  - waiting for get_by_role("textbox")\n': (
+        "The page should have the input box to work with, but it was not there, or "
+        "could not be used, within 8 s."
+    ),
+    "Page.wait_for_function: Timeout 8000ms exceeded.": (
+        "The page should have come further within 8 s (wait_for_function)."
+    ),
+    "Ann should hear it.": "Ann should hear it.",
+}
+
+
+@pytest.mark.parametrize(("text", "says"), PLAYWRIGHT.items())
+def test_what_playwright_says_is_said_in_a_sentence(text, says):
+    assert plainly(text) == says
+
+
+@pytest.mark.parametrize("code", ["input()", "while True: pass"])
+def test_who_sleeps_or_computes_on_is_stuck(monkeypatch, code):
+    monkeypatch.setattr("tests.support.servers.STUCK", 0.3)
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as one:
+        try:
+            idle = Idle(one.pid)
+            wait_until(idle.is_stuck, lambda: "it is seen to be stuck")
+        finally:
+            one.kill()

@@ -1,7 +1,7 @@
 """The command line: python -m tutorial"""
 
 # Newer ways, which an old Python does not know (see bootstrap.py):
-# ruff: noqa: PTH100, PTH110, PTH118, PTH120, UP031
+# ruff: noqa: PTH100, PTH110, PTH118, PTH120, PTH123, SIM115, UP031
 
 import os
 import sys
@@ -25,23 +25,49 @@ def forgotten(package):
     return "%s %s" % (missing, cure % sys.executable)
 
 
+def hold(prefix):
+    """Lock the environment at `prefix` until we end, so that nobody makes it anew.
+
+    Others may hold it as well. Returns the open file, or None.
+    """
+    try:
+        import fcntl
+
+        file = open(os.path.join(prefix, "pyvenv.cfg"), "rb")
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return file
+    except (ImportError, OSError):
+        return None  # on Windows what runs cannot be removed
+
+
+def give_up(says):
+    """End with a sentence. To `check`, code 1 would mean that the work is wrong."""
+    sys.stderr.write("%s\n" % says)
+    sys.exit(6 if sys.argv[1:2] in (["check"], ["check-class"]) else 1)
+
+
 def start():
     """Run the command line, or say in a sentence why this Python cannot."""
     if not __package__:  # started as: python path/to/tutorial
-        sys.path[0] = ROOT
+        sys.path.insert(0, ROOT)
     from tutorial.bootstrap import too_old
 
     complaint = too_old(sys.version_info, sys.executable)
     if complaint:
-        sys.exit(complaint)
+        give_up(complaint)
     try:
         from tutorial.cli import main
     except ImportError as error:
         name = getattr(error, "name", None) or ""
         if not name or name.startswith("tutorial"):
-            raise
-        sys.exit(forgotten(name))
-    main(prog_name="python -m tutorial")
+            give_up("This clone is not whole: %s. Clone it anew." % error)
+        give_up(forgotten(name))
+    held = hold(sys.prefix)
+    try:
+        main(prog_name="python -m tutorial")
+    finally:
+        if held:
+            held.close()
 
 
 # The servers' reporters, which are processes too, import this file by another name.

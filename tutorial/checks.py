@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import importlib.metadata
 import os
+import re
 import shlex
 import shutil
 import socket
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -26,9 +28,16 @@ from packaging.utils import canonicalize_name
 
 from tutorial.bootstrap import too_old
 from tutorial.environment import python_of
+from tutorial.settings import (
+    BAD_PORTS,
+    KEPT,
+    USUAL_PORTS,
+    is_debug,
+    origins_of,
+    read_origins,
+)
 
 WINDOWS = sys.platform == "win32"
-USUAL_PORTS = {"DJANGO_PORT": 8000, "CHAT_PORT": 1025}
 # It runs as root in a container, too, and asks for nothing from outside.
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -78,8 +87,8 @@ class Program:
         """Whether this is a server of the tutorial, in whatever folder."""
         # Every Django project has a manage.py.
         package = Path(self.folder or "/", "django_twisted_chat")
-        is_django = {"manage.py", "runserver"} <= set(self.words) and package.is_dir()
-        return self.is_chat or is_django
+        is_django = {"manage.py", "runserver"} <= set(self.words)
+        return self.is_chat or (is_django and os.path.isdir(package))  # noqa: PTH112
 
     @property
     def name(self) -> str:
@@ -121,6 +130,11 @@ class Ports:
                 raise ValueError(
                     f"{name} is {text!r}, which is no port. Set it to a number from "
                     f"1024 to 65535, or unset it for the usual {usual}."
+                )
+            if int(text) in BAD_PORTS:
+                raise ValueError(
+                    f"{name} is {text}, and browsers open nothing on that port, which "
+                    f"is another protocol's. Take another, as {usual + 1}."
                 )
             found.append(int(text))
         if found[0] == found[1]:
@@ -357,24 +371,81 @@ def check_folder(here: Path, root: Path) -> Finding:
     )
 
 
+# os.path says of what may not be looked at that it is not there. Path.is_file raises.
+def is_file(path: Path) -> bool:
+    """Whether there is a file, as far as this user may see."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def folders_below(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted, without what is hidden or made by a system."""
+    try:
+        found = sorted(folder.iterdir())
+    except OSError:
+        return []
+    return [
+        one
+        for one in found
+        if os.path.isdir(one)  # noqa: PTH112
+        and not one.name.startswith((".", "__"))
+    ]
+
+
 def nearby_projects(folder: Path) -> list[Path]:
     """Folders with a manage.py a little below `folder`, or above it."""
-    below = [*folder.glob("*/manage.py"), *folder.glob("*/*/manage.py")]
-    above = [parent / "manage.py" for parent in folder.parents[:2]]
-    return [file.parent for file in (*sorted(below), *above) if file.is_file()]
+    below = folders_below(folder)
+    below += [inner for one in below for inner in folders_below(one)]
+    above = folder.parents[:2]
+    found = (*sorted(below), *above)
+    return [one for one in found if is_file(one / "manage.py")]
+
+
+def why_shut(folder: Path) -> str:
+    """Why a folder cannot be read; empty if it can, or is none."""
+    if os.path.isdir(folder):  # noqa: PTH112
+        try:
+            next(folder.iterdir(), None)
+            (folder / "manage.py").exists()
+        except OSError as error:
+            return f"{folder} cannot be read: {error.strerror}."
+    return ""
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """The archives in a folder, sorted."""
+    with suppress(OSError):
+        return sorted(one for one in folder.iterdir() if is_archive(one))
+    return []
+
+
+def is_archive(path: Path) -> bool:
+    """Whether this is a file that something has to be unpacked from."""
+    names = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+    return path.suffix.lower() in names and is_file(path) and path.name[0] != "."
 
 
 def check_stage(folder: Path) -> Finding:
     """Whether a folder holds a stage that can be run."""
+    if is_archive(folder):
+        return Finding("problem", f"{folder} is an archive.", "Unpack it first.")
+    if is_file(folder):
+        cure = "Give the folder that manage.py is in."
+        return Finding("problem", f"{folder} is a file.", cure)
+    if shut := why_shut(folder):
+        cure = "Give yourself the right to read it, or take a copy that is yours."
+        return Finding("problem", shut, cure)
     if not folder.is_dir():
+        if folder.is_symlink():
+            says = f"{folder} is a link that leads to no folder."
+            return Finding("problem", says, "Give the folder itself.")
         return Finding("problem", f"There is no folder {folder}.", "Look at its name.")
-    if not (folder / "manage.py").is_file():
+    if not is_file(folder / "manage.py"):
+        says = f"{folder} holds no manage.py, so it is no Django project."
         near = " or ".join(map(str, nearby_projects(folder)[:3]))
-        return Finding(
-            "problem",
-            f"{folder} holds no manage.py, so it is no Django project.",
-            f"Do you mean {near}?" if near else "Give the folder that manage.py is in.",
-        )
+        cure = f"Do you mean {near}?" if near else ""
+        if not near and (found := archives_in(folder)):
+            cure = f"It holds {found[0].name}: unpack it first."
+        return Finding("problem", says, cure or "Give the folder that manage.py is in.")
     return Finding("ok", f"{folder.name} can be run.")
 
 
@@ -385,37 +456,64 @@ def check_git(git: str | None) -> Finding:
     return Finding("problem", "git is missing; diff needs it.", "Install git.")
 
 
-def check_database(folder: Path) -> list[Finding]:
+def check_docs_port(error: OSError | None, port: int) -> list[Finding]:
+    """Whether the pages of the tutorial can be shown on their port."""
+    if error is None:
+        return []
+    says = f"Port {port}, where the tutorial's pages are shown, is in use."
+    cure = "If they are shown already, read on there. Else end that program, or: "
+    cure += f"python -m mkdocs serve -a 127.0.0.1:{port + 1}"
+    return [Finding("note", says, cure)]
+
+
+def check_database(
+    folder: Path, environ: Mapping[str, str] | None = None
+) -> list[Finding]:
     """Whether a stage has migrations, and a database that has seen them.
 
     The runner brings a database up to date, so that is no problem. Nothing in
     `folder` is imported, and its database is only read.
     """
+    apps = [one for one in folders_below(folder) if is_file(one / "models.py")]
     made = {
-        (models.parent.name, file.stem)
-        for models in folder.glob("*/models.py")
-        for file in models.parent.glob("migrations/[0-9]*.py")
+        (app.name, file.stem)
+        for app in apps
+        for file in app.glob("migrations/[0-9]*.py")
     }
-    without = [
-        models.parent.name
-        for models in folder.glob("*/models.py")
-        if "models.Model" in models.read_text("utf-8", "replace")
-        and models.parent.name not in {app for app, _ in made}
-    ]
-    found = [
-        Finding(
-            "problem",
-            f"The app {app} of {folder.name} has models, but no migration makes "
-            "their tables.",
-            f"In that folder: python manage.py makemigrations {app}",
-        )
-        for app in without
-    ]
+    found = []
+    for app in apps:
+        try:
+            models = (app / "models.py").read_text("utf-8", "replace")
+        except OSError as error:
+            says = f"{app / 'models.py'} cannot be read: {error.strerror}."
+            found.append(
+                Finding("problem", says, "Give yourself the right to read it.")
+            )
+            continue
+        if "models.Model" in models and app.name not in {name for name, _ in made}:
+            says = f"The app {app.name} of {folder.name} has models, but no migration"
+            cure = f"In that folder: python manage.py makemigrations {app.name}"
+            found.append(Finding("problem", f"{says} makes their tables.", cure))
+    if environ and has_other_database(environ, folder):
+        return found  # what lies in the folder is not used
     file = folder / "db.sqlite3"
-    if not file.is_file():
+    if not is_file(file):
+        if not os.access(folder, os.W_OK):
+            says = f"You may not write into {folder}, so there can be no database."
+            cure = "Take a copy of it that is yours."
+            return [*found, Finding("problem", says, cure)]
         says = f"{folder.name} has no database yet; `run` makes it."
         return [*found, Finding("note", says)]
-    missing = sorted(made - applied_migrations(file))
+    if not all(os.access(one, os.W_OK) for one in (file, folder)):
+        says = f"You may not write the database of {folder.name}, {file}."
+        cure = "Was something run there as root? Give the folder back to yourself: "
+        cure += f"sudo chown -R $USER {shlex.quote(str(folder))}"
+        found.append(Finding("problem", says, cure))
+    try:
+        missing = sorted(made - applied_migrations(file))
+    except (OSError, sqlite3.Error) as error:
+        says = f"The database of {folder.name} cannot be read: {error}."
+        return [*found, Finding("note", says)]
     if missing:
         names = ", ".join(f"{app}.{name}" for app, name in missing)
         found.append(
@@ -429,25 +527,99 @@ def check_database(folder: Path) -> list[Finding]:
 
 
 def applied_migrations(file: Path) -> set[tuple[str, str]]:
-    """The migrations, as (app, name), that a database says it has seen."""
-    try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+    """The migrations, as (app, name), that a database says it has seen.
+
+    Raises OSError, and sqlite3.Error.
+    """
+    # SQLite leaves files beside a database that it reads, so it reads a copy. What was
+    # written last may be in the log beside it.
+    with tempfile.TemporaryDirectory(prefix="doctor-") as place:
+        copy = Path(shutil.copyfile(file, Path(place, "db.sqlite3")))
+        if is_file(log := file.with_name(f"{file.name}-wal")):
+            shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
+        with closing(sqlite3.connect(copy)) as database:
+            if not database.execute("PRAGMA table_info(django_migrations)").fetchall():
+                return set()
             return set(database.execute("SELECT app, name FROM django_migrations"))
-    except sqlite3.Error:
-        return set()
+
+
+def check_pidfile(folder: Path) -> list[Finding]:
+    """Whether a file in `folder` keeps twistd from starting there."""
+    file = folder / "twistd.pid"
+    if not is_file(file):
+        return []
+    text = ""
+    with suppress(OSError):
+        text = file.read_text("utf-8", "replace").strip()
+    cure = f"By hand, remove the file: rm {shlex.quote(str(file))}"
+    if not (text.isascii() and text.isdigit()):
+        says = f"{file} does not hold the number of a process, and twistd then stops."
+        return [Finding("note", says, cure)]
+    if not psutil.pid_exists(int(text)):
+        return []  # twistd notices, and goes on
+    one = program(int(text))
+    if one.is_chat:
+        return []  # It runs, which is said elsewhere.
+    says = f"{file} is left over: process {text} is no twistd, but {one.name}. twistd"
+    return [
+        Finding("note", f'{says} will say "Another twistd server is running".', cure)
+    ]
 
 
 def check_origins(environ: Mapping[str, str], ports: Ports) -> Finding:
     """Whether the chat server will let in the page that `run` says to open."""
-    page = f"http://127.0.0.1:{ports.django}"
-    named = [origin.strip() for origin in environ.get("CHAT_ORIGINS", "").split(",")]
-    if page in named or not any(named):
+    page, other = origins_of(ports.django)
+    named = read_origins(environ)
+    if page in named or not named:
         return Finding("ok", f"The chat server lets in {page}.")
     why = "Unset it, or name that one as well."
-    if f"http://localhost:{ports.django}" in named:
+    if other in named:
         why = f"To a browser, localhost and 127.0.0.1 are two sites. {why}"
     says = f"CHAT_ORIGINS is {environ['CHAT_ORIGINS']}, without {page}."
     return Finding("problem", says, why)
+
+
+def check_surroundings(environ: Mapping[str, str], folder: Path) -> list[Finding]:
+    """What the environment changes in the project in `folder`, if that reads it."""
+    found = []
+    if environ.get("PYTHONSAFEPATH"):
+        says = "PYTHONSAFEPATH is set: python then finds no module beside manage.py."
+        found.append(Finding("note", says, "By hand, first: unset PYTHONSAFEPATH"))
+    if environ.get("PYTHONOPTIMIZE"):
+        says = "PYTHONOPTIMIZE is set: Python then leaves out what `assert` says."
+        found.append(Finding("note", says, "For the tests: unset PYTHONOPTIMIZE"))
+    read = settings_text(folder)
+    if "DJANGO_DEBUG" in read and not is_debug(environ):
+        says = (
+            f"DJANGO_DEBUG is {environ['DJANGO_DEBUG']!r}, so DEBUG is off, and Django"
+        )
+        says += " serves no styles and no scripts: the page will be dead."
+        found.append(Finding("problem", says, "Unset it, or set it to 1."))
+    if has_other_database(environ, folder):
+        says = f"DATABASE_URL names another database: {without_password(environ)}"
+        cure = "`run` migrates it, and what is said goes there. For the folder's own: "
+        found.append(Finding("note", says, f"{cure}unset DATABASE_URL"))
+    return found
+
+
+def settings_text(folder: Path) -> str:
+    """The text of a project's settings, as far as they can be read."""
+    text = ""
+    for file in (*folder.glob("*/settings.py"), *folder.glob("*/settings/*.py")):
+        with suppress(OSError):
+            text += file.read_text("utf-8", "replace") if is_file(file) else ""
+    return text
+
+
+def has_other_database(environ: Mapping[str, str], folder: Path) -> bool:
+    """Whether the environment names a database, and the settings heed that."""
+    heeded = re.search("DATABASE_URL|dj_database_url", settings_text(folder))
+    return bool(environ.get("DATABASE_URL") and heeded)
+
+
+def without_password(environ: Mapping[str, str]) -> str:
+    """DATABASE_URL as it may be shown."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:...@", environ["DATABASE_URL"])
 
 
 def check_localhost(addresses: Iterable[str]) -> Finding:
@@ -495,7 +667,7 @@ def free_port(start: int, taken: Iterable[int] = ()) -> int:
     return next(
         port
         for port in range(max(start, 1024), 65536)
-        if port not in avoid and bind_error(port) is None
+        if port not in avoid | BAD_PORTS and bind_error(port) is None
     )
 
 
@@ -533,12 +705,21 @@ def program(pid: int) -> Program:
 
 
 def running_servers() -> list[Program]:
-    """Every running server of this tutorial, in whatever folder."""
+    """Every running server of this tutorial and this user, in whatever folder.
+
+    Those under check are none to speak of: whoever checks them ends them.
+    """
     found = []
-    for process in psutil.process_iter(["cmdline"]):
+    me = psutil.Process().username()
+    for process in psutil.process_iter(["cmdline", "username"]):
         words = " ".join(process.info["cmdline"] or [])
-        if "chatserver.py" in words or "manage.py" in words:
-            found.append(program(process.pid))
+        mine = process.info["username"] == me
+        if mine and ("chatserver.py" in words or "manage.py" in words):
+            environ = {}
+            with suppress(psutil.Error, OSError):
+                environ = process.environ()
+            if KEPT not in environ:
+                found.append(program(process.pid))
     return [one for one in found if one.is_ours]
 
 

@@ -1,17 +1,21 @@
-"""The commands: run, doctor, check, check-class, diff, steps, site."""
+"""The commands: run, doctor, check, check-class, diff, steps, versions, site."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,11 +26,13 @@ from rich.text import Text
 from tutorial import checks
 from tutorial.checks import Finding, Ports
 from tutorial.environment import read_group
-from tutorial.limits import VARIABLE, Limits, limits_here
-from tutorial.mistakes import name_mistakes, shorten
+from tutorial.limits import VARIABLE, Limits, limits_here, processors
+from tutorial.mistakes import NO_TEXT, name_mistakes, shorten
 from tutorial.processes import below, kill_all
+from tutorial.settings import origins_of
 from tutorial.stages import ROOT, Stage, find_stage, load_stages
 
+DOCS_PORT = 8080  # of mkdocs.yml
 COLOURS = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
@@ -60,19 +66,23 @@ def choose(name: str | None) -> tuple[Path, str]:
     """
     if name is None:
         stage = load_stages()[-1]
-    elif (path := Path(name).expanduser()).is_dir() and path.resolve().parent != ROOT:
-        return path.resolve(), path.resolve().name
-    else:
-        try:
-            stage = find_stage(name.rstrip("/\\"))
-        except LookupError as error:
-            if path.is_dir():
-                return path.resolve(), path.resolve().name
-            if len(path.parts) > 1:
-                raise click.ClickException(f"There is no folder {path}.") from error
-            raise click.ClickException(
-                f"{error} You can also give the path of a folder of your own."
-            ) from error
+        return stage.folder, stage.name
+    path = Path(name).expanduser()
+    real = Path(os.path.realpath(path))
+    # os.path, unlike Path, takes what may not be looked at for what is not there.
+    is_folder = os.path.isdir(path)  # noqa: PTH112
+    if is_folder and real.parent != ROOT:
+        return real, real.name
+    try:
+        stage = find_stage(name.rstrip("/\\"))
+    except LookupError as error:
+        if is_folder:
+            return real, real.name
+        if len(path.parts) > 1 or os.path.lexists(path):
+            raise click.ClickException(str(checks.check_stage(path))) from error
+        raise click.ClickException(
+            f"{error} You can also give the path of a folder of your own."
+        ) from error
     return stage.folder, stage.name
 
 
@@ -107,7 +117,12 @@ def project_findings(folder: Path) -> list[Finding]:
     found = checks.check_stage(folder)
     if found.level == "problem":
         return [found]
-    return [found, *checks.check_database(folder)]
+    return [
+        found,
+        *checks.check_surroundings(os.environ, folder),
+        *checks.check_pidfile(folder),
+        *checks.check_database(folder, os.environ),
+    ]
 
 
 def problems_in(findings: list[Finding]) -> str:
@@ -131,13 +146,15 @@ def run(stage: str | None):
     folder, title = choose(stage)
     ports = read_ports()
     findings = [*project_findings(folder), *python_findings("run")]
-    with_chat = (folder / "chatserver.py").is_file()
+    with_chat = checks.is_file(folder / "chatserver.py")
     findings += checks.look_at_ports(ports, ROOT, with_chat)
     findings.append(checks.check_origins(os.environ, ports))
     if text := problems_in(findings):
         raise click.ClickException(text)
 
     console = Console(highlight=False)
+    for finding in checks.check_surroundings(os.environ, folder):
+        show(console, finding)  # before the database is changed
     environ = dict(os.environ)
     try:
         with console.status(f"{title}: preparing the database", spinner="line"):
@@ -151,7 +168,7 @@ def run(stage: str | None):
         says = f"`manage.py migrate` in {folder} failed; its last lines are above."
         raise click.ClickException("\n".join([*shorten(output, folder), says, *named]))
     console.print(f"{title}: the database is ready, starting the servers.")
-    address = f"Open http://127.0.0.1:{ports.django}/"
+    address = f"Open {origins_of(ports.django)[0]}/"
     if sys.stdout.isatty():
         address = click.style(address, bold=True, fg="green")
     hint = (
@@ -164,6 +181,18 @@ def run(stage: str | None):
     with suppress(OSError):  # the terminal may be gone
         click.echo(f"\nError: {complaint}" if complaint else "\nStopped.", err=True)
     sys.exit(code)
+
+
+def clone_findings() -> list[Finding]:
+    """Why git does not touch this clone, if so: as one that somebody else owns."""
+    from tutorial.steps import StepsError, the_clone
+
+    try:
+        the_clone()
+    except StepsError as error:
+        cure = "Only `steps` needs it."
+        return [Finding("note", f"git does not read this clone: {error}", cure)]
+    return []
 
 
 @main.command()
@@ -189,6 +218,8 @@ def doctor(stage: str | None):
     findings += checks.check_leftovers(checks.running_servers(), ROOT)
     findings.append(checks.check_localhost(checks.localhost_addresses()))
     findings.append(checks.check_git(shutil.which("git")))
+    findings += clone_findings()
+    findings += checks.check_docs_port(checks.bind_error(DOCS_PORT), DOCS_PORT)
     findings.append(checks.check_browser(checks.find_browser()))
     console = Console(highlight=False)
     for finding in findings:
@@ -210,9 +241,69 @@ def show(console: Console, finding: Finding) -> None:
         console.print(" " * 8, Text(finding.cure), soft_wrap=True)
 
 
+class Pipe(Console):
+    """A console that says so if nobody reads what it prints, and ends nothing."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the program, with a code that means another thing here."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def failing_as_a_tool(command: Callable) -> Callable:
+    """Let a command that fails end with code 6: that says nothing about the work."""
+
+    @wraps(command)
+    def wrapped(*words, **options):
+        try:
+            try:
+                command(*words, **options)
+            finally:
+                sys.stdout.flush()
+        except OSError as error:
+            # Python would try once more at the end, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+            if error.errno == errno.EPIPE:
+                fail("Nobody reads what is printed here: the pipe is closed.")
+            what = f"{error.filename}: " if error.filename else ""
+            fail(f"{what}{error.strerror or error}")
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            traceback.print_exc()
+            fail("This is a fault of the check; please report it, with what is above.")
+
+    return wrapped
+
+
+def open_reports(*paths: Path | None) -> list:
+    """Open a Report for each path; end the check before it begins where that fails."""
+    from tutorial.report import Report
+
+    named = [path.expanduser() for path in paths if path]
+    if len({path.resolve() for path in named}) < len(named):
+        fail(f"Two reports cannot go into one file, {named[0]}.")
+    try:
+        return [path and Report(path.expanduser()) for path in paths]
+    except OSError as error:
+        fail(f"The report {error.filename} cannot be written: {error.strerror}.")
+
+
+def write_reports(*reports: tuple) -> None:
+    """Write each text into its report, if there is one: all that can be written."""
+    failed = ""
+    for report, text in reports:
+        try:
+            if report:
+                report.write(text())
+        except OSError as error:
+            failed = f"{error.filename} could not be written: {error.strerror}."
+    if failed:
+        fail(failed)
+
+
 CODES = """\b
 Exit codes:
-  0  All tasks passed.
+  0  All tasks passed, or those that could be judged.
   1  It runs, and behaves wrongly.
   2  The command line is wrong.
   3  There is nothing here that looks like the project.
@@ -237,6 +328,7 @@ Exit codes:
 )
 @click.option("--no-browser", is_flag=True, help="Leave out what needs a Chromium.")
 @click.option("--all", "thorough", is_flag=True, help="Also run what takes long.")
+@failing_as_a_tool
 def check(
     stage: str,
     path: Path,
@@ -256,9 +348,10 @@ def check(
     from tutorial.judge import Judge
 
     chosen = known_stage(stage)
+    [target] = open_reports(junit)
     if text := problems_in(python_findings("test")):
         fail(text)
-    console = Console(highlight=False, stderr=as_json)
+    console = Pipe(highlight=False, stderr=as_json)
     browser = None if no_browser else checks.find_browser()
     judge = Judge(
         chosen,
@@ -278,9 +371,9 @@ def check(
         progress.finish()
     report.show(console, verdict, hint)
     if as_json:
-        click.echo(json.dumps(report.as_json(verdict), indent=1))
-    if junit:
-        junit.write_text(report.junit(verdict), "utf-8")
+        text = json.dumps(report.as_json(verdict), ensure_ascii=False)
+        click.echo(json.dumps(json.loads(NO_TEXT.sub("?", text)), indent=1))
+    write_reports((target, lambda: report.junit(verdict)))
     sys.exit(verdict.kind.code)
 
 
@@ -293,6 +386,7 @@ def check(
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a CSV.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page.")
 @click.option("--browser", is_flag=True, help="With the tests that need a Chromium.")
+@failing_as_a_tool
 def check_class(
     folder: Path,
     stage: str,
@@ -312,24 +406,28 @@ def check_class(
     folder = folder.expanduser()
     if not folder.is_dir():
         fail(f"There is no folder {folder}.")
-    folders = many.folders_in(folder)
+    try:
+        folders = many.learners_in(folder)
+    except OSError as error:
+        fail(f"{folder} cannot be read: {error.strerror}.")
     if not folders:
         fail(f"There is no folder in {folder}: a class has one for each learner.")
+    table, page = open_reports(csv_file, html)
     if text := problems_in(python_findings("test")):
         fail(text)
     if browser and not checks.find_browser():
         fail(str(checks.check_browser(None)))
-    console = Console(highlight=False)
-    jobs = jobs or len(many.processors()) or os.cpu_count() or 1
+    console = Pipe(highlight=False)
+    jobs = jobs or max(1, int(processors()))
     whole = many.Class(chosen, folders, jobs, browser=browser, limits=limits())
     with ending_on_signals(), many.Screen(console, len(folders)) as screen:
         whole.run(screen.tell)
     console.print()
     console.print(many.table(whole.done))
-    if csv_file:
-        many.write_csv(csv_file, whole.done)
-    if html:
-        many.write_html(html, chosen, whole.done)
+    write_reports(
+        (table, lambda: "\ufeff" + many.as_csv(whole.done)),
+        (page, lambda: many.as_html(chosen, whole.done)),
+    )
     codes = {verdict.kind.code for verdict in whole.done.values()}
     sys.exit(6 if 6 in codes else min(1, max(codes)))
 
@@ -404,7 +502,12 @@ def diff(old: str, new: str, stat: bool):
     metavar="DIR",
     help="Put an archive of each stage there instead.",
 )
-def steps(into: Path | None, zips: Path | None):
+@click.option(
+    "--refactoring",
+    is_flag=True,
+    help="Also write the branch `refactoring`: chapter 5, one commit a step.",
+)
+def steps(into: Path | None, zips: Path | None, refactoring: bool):
     """Write the stages as commits: a branch `steps`, and tags `stage1` to `stage5`.
 
     In this clone, whose work tree stays as it is, or in a fresh repository. There,
@@ -416,6 +519,7 @@ def steps(into: Path | None, zips: Path | None):
         StepsError,
         the_clone,
         uncommitted,
+        write_green,
         write_here,
         write_into,
         write_zips,
@@ -453,6 +557,13 @@ def steps(into: Path | None, zips: Path | None):
             written, changed = write_here()
             say("The branch steps, with these tags:" if changed else NO_CHANGE)
             tags(written)
+        if refactoring:
+            if zips and not into:
+                raise click.UsageError("--refactoring needs a repository, not --zip.")
+            found = write_green(into, written)
+            say(f"The branch refactoring leads from stage4 to stage5 in {len(found)}:")
+            for step in found:
+                say(f"  {step.subject}")
         for path in uncommitted(the_clone()):
             say(f"Not committed here, and in it as it is: {path}", COLOURS["note"])
     except (StepsError, NoGit, OSError) as error:
@@ -462,9 +573,56 @@ def steps(into: Path | None, zips: Path | None):
         say_next(f"cd {folder}", "git diff stage1 stage2", "git merge stage2")
     elif not zips:
         say_next("git log --oneline steps", "git diff stage3 stage4")
+    if refactoring:
+        say("  git log --reverse --patch stage4..refactoring")
 
 
 NO_CHANGE = "Nothing has changed since the last time:"
+
+
+@main.command()
+def versions():
+    """Say which pins of requirements.lock are behind what the package index has.
+
+    Of what is not installed, as that which only the benchmarks need, it says nothing.
+    """
+    from rich.table import Table
+
+    from tutorial.versions import NoIndex, ask_pip, behind
+
+    pins = checks.read_lock((ROOT / "requirements.lock").read_text("utf-8"))
+    try:
+        found = behind(pins, ask_pip())
+    except NoIndex as error:
+        raise click.ClickException(f"pip could not ask the index: {error}") from error
+    if not found:
+        click.echo("Every installed package that is pinned is the latest one.")
+        return
+    table = Table("Package", "Pinned", "Latest")
+    for one in found:
+        table.add_row(one.name, one.pinned, one.latest)
+    Console().print(table)
+
+
+@main.command()
+def read():
+    """Show the tutorial's pages, and follow what you change in them.
+
+    Builds them first, which takes a while; Ctrl-C ends it.
+    """
+    if checks.bind_error(DOCS_PORT):
+        [taken] = checks.check_docs_port(checks.bind_error(DOCS_PORT), DOCS_PORT)
+        raise click.ClickException(str(taken))
+    click.echo(
+        "Building the pages: some 20 seconds the first time, on a busy machine more. "
+        f"Then open http://127.0.0.1:{DOCS_PORT}/. Ctrl-C ends it."
+    )
+    # Material's word on a version that does not concern us.
+    environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    words = [sys.executable, "-m", "mkdocs", "serve"]
+    with suppress(KeyboardInterrupt):
+        sys.exit(subprocess.run(words, cwd=ROOT, env=environ).returncode)
+    sys.exit(130)
 
 
 @main.group()

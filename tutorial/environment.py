@@ -6,6 +6,7 @@ Standard library only: this runs before anything is installed.
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import importlib.util
 import json
@@ -18,7 +19,7 @@ import time
 import tomllib
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,10 +74,15 @@ def group(name: str, groups: dict[str, list], outer: tuple[str, ...] = ()) -> li
     return sorted(set(found))
 
 
+def read_groups(root: Path = ROOT) -> dict[str, list]:
+    """The dependency groups of pyproject.toml."""
+    text = (root / "pyproject.toml").read_text("utf-8")
+    return tomllib.loads(text)["dependency-groups"]
+
+
 def read_group(name: str, root: Path = ROOT) -> list[str]:
     """The requirements of dependency group `name` of pyproject.toml."""
-    text = (root / "pyproject.toml").read_text("utf-8")
-    return group(name, tomllib.loads(text)["dependency-groups"])
+    return group(name, read_groups(root))
 
 
 def python_of(venv: Path) -> Path:
@@ -199,7 +205,7 @@ def install(venv: Path, requirements: list[str], lock: Path) -> None:
     # A learner's own pip settings may send packages elsewhere.
     environ = {**os.environ, "PIP_USER": "0"}
     last: deque[str] = deque(maxlen=12)
-    unreachable = ""
+    unreachable, certificate, got = "", False, 0
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -211,7 +217,7 @@ def install(venv: Path, requirements: list[str], lock: Path) -> None:
         count = 0
         for line in pip.stdout:
             last.append(line.rstrip())
-            verb, _, rest = line.partition(" ")
+            verb, _, rest = line.strip().partition(" ")
             if verb == "Collecting":
                 count += 1
                 progress.show(f"{count}, {re.match('[^<>=~! []*', rest)[0]}")
@@ -220,33 +226,112 @@ def install(venv: Path, requirements: list[str], lock: Path) -> None:
             elif "Retrying" in line:
                 progress.show("no answer, trying again")
                 unreachable = line.strip()
+            certificate |= "CERTIFICATE_VERIFY_FAILED" in line
+            got += verb.strip() in ("Downloading", "Using", "Requirement")
     if pip.returncode:
         progress.failed()
         # Without an index pip speaks of conflicts, as every pin then is unknown.
         shown = [unreachable] if unreachable else [line for line in last if line]
         words = "\n".join(f"    {line[:300]}" for line in shown)
-        cure = (
+        raise SetupError(f"{words}\n{why_not_installed(unreachable, certificate, got)}")
+    progress.done()
+
+
+def install_more(venv: Path, requirements: list[str], lock: Path) -> None:
+    """Install what is not there for every Python, and go on without it where it is not.
+
+    What needs it, is skipped then, and says so.
+    """
+    if not requirements:
+        return
+    try:
+        install(venv, requirements, lock)
+    except SetupError:
+        names = ", ".join(requirements)
+        print(f"Going on without {names}: not for this Python.", file=sys.stderr)
+
+
+def why_not_installed(unreachable: str, certificate: bool, got: int) -> str:
+    """What to do when pip has failed.
+
+    `unreachable` is what it said of an index that gave no answer, `certificate` whether
+    it did not believe in one; `got` counts what it had by then.
+    """
+    if certificate:
+        return (
+            "pip does not know who vouches for the package index. A school or a firm "
+            "often puts a certificate of its own in between: ask for its file, and "
+            "name it: PIP_CERT=/path/to/it.pem make setup"
+        )
+    if unreachable and not got:
+        return (
             "The package index does not answer. Check this machine's network (and "
             "HTTPS_PROXY, if it needs one), then start again."
-            if unreachable
-            else "pip could not install the packages; its last words are above. "
-            "If this machine is offline, that is why. Mend it, then start again."
         )
-        raise SetupError(f"{words}\n{cure}")
-    progress.done()
+    says = "pip could not install the packages; its last words are above. "
+    if not got:
+        says += "If this machine is offline, that is why. "
+    return f"{says}Mend it, then start again."
+
+
+def clear(venv: Path, why: str) -> None:
+    """Remove an environment that is not fit for use. Raises SetupError.
+
+    One that is in use stays: a command that runs in it holds the lock of `hold`.
+    """
+    if venv.is_symlink():
+        raise SetupError(
+            f"{venv} is a link, and {why}. Remove the link, and start again: rm {venv}"
+        )
+    config = venv / "pyvenv.cfg"
+    try:
+        # Standard library only: Windows removes nothing that is in use, anyhow.
+        if config.is_file() and sys.platform != "win32":
+            import fcntl
+
+            with config.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SetupError(
+            f"{venv} has to be made anew ({why}), but something still runs in it. End "
+            "that first. If this clone is mounted elsewhere, too, as in a container, "
+            "take a clone for each: an environment works in one place only."
+        ) from None
+    print(f"Making .venv anew: {why}.", file=sys.stderr)
+    try:
+        shutil.rmtree(venv)
+    except OSError as error:
+        raise SetupError(
+            f"{error.filename} cannot be removed: {error.strerror}. Does something "
+            "still run in .venv? End that, and start again."
+        ) from error
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Hold a lock, so that two set-ups in one clone wait for each other."""
+    """Hold a lock, so that two set-ups in one clone wait for each other.
+
+    In a clone that cannot be written nobody sets anything up, so there is none.
+    """
     folder = ROOT / "tutorial" / "__pycache__"  # ignored by git, and in the clone
-    folder.mkdir(exist_ok=True)
-    with (folder / "setup.lock").open("a+") as file:
+    try:
+        folder.mkdir(exist_ok=True)
+        file = (folder / "setup.lock").open("a+")
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        yield
+        return
+    with file:
         if sys.platform == "win32":
             import msvcrt
 
             file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+            locked = False
+            while not locked:
+                with suppress(OSError):  # it gives up after ten seconds
+                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+                    locked = True
         else:
             import fcntl
 
@@ -270,8 +355,7 @@ def set_up(name: str, again: bool = False) -> Path:
         if VENV.exists():
             why = why_anew(VENV, probe(VENV), stamp, version)
             if why:
-                print(f"Making .venv anew: {why}.", file=sys.stderr)
-                shutil.rmtree(VENV)
+                clear(VENV, why)
         if not VENV.exists():
             stamp = None
             make_venv(VENV)
@@ -279,6 +363,8 @@ def set_up(name: str, again: bool = False) -> Path:
             # Without a stamp nobody takes a half-filled environment for a full one.
             (VENV / "tutorial.json").unlink(missing_ok=True)
             install(VENV, requirements, lock)
+            if name == "test":
+                install_more(VENV, read_groups().get("postgres", []), lock)
             if stamp and stamp.lock == digest:
                 both = sorted({*requirements, *stamp.requirements})
                 wanted = Stamp(str(VENV), version, digest, both)
@@ -305,7 +391,9 @@ def main(arguments: list[str]) -> int:
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
         print(
             f"{error.filename} cannot be written. Clone into a folder of your own.",
             file=sys.stderr,

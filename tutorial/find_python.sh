@@ -11,8 +11,15 @@ if [ -n "$1" ]; then
 fi
 
 any=
-# The one in .venv comes first: what was chosen once stays chosen.
-for name in .venv/bin/python python3 python3.14 python3.13 python3.12 python3.11 python
+# The one in .venv comes first: what was chosen once stays chosen. Then the one that is
+# called when nobody says which, then the newest, of those too that are yet to come.
+names=".venv/bin/python python3"
+minor=39
+while [ "$minor" -ge 11 ]; do
+    names="$names python3.$minor"
+    minor=$((minor - 1))
+done
+for name in $names python
 do
     if { "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; } 2>/dev/null
     then

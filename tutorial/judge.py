@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import queue
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,15 +25,25 @@ from pathlib import Path
 
 import psutil
 
-from tutorial.checks import MARK, check_stage
+from tests.support.keeping import read_only
+from tutorial.checks import MARK, check_stage, why_shut
+from tutorial.copies import (
+    Unfit,
+    differences,
+    look,
+    meddled,
+    take_copy,
+    weigh,
+    workspace,
+)
 from tutorial.limits import Limits
 from tutorial.mistakes import shorten
 from tutorial.processes import adopt_orphans, below, kill_all, marked
-from tutorial.stages import LEFT_BEHIND, ROOT, Stage, load_stages
-from tutorial.tasks import Task, task_of, tasks_of
+from tutorial.settings import KEPT, plain
+from tutorial.stages import ROOT, Stage, load_stages
+from tutorial.tasks import Task, cause, task_of, tasks_of
 
 TICK = 0.5  # seconds between two looks at what a program takes
-MOST_FILES, MOST_BYTES = 5_000, 100_000_000  # in a folder that is a project
 
 
 class Kind(Enum):
@@ -70,7 +80,7 @@ class Result:
     """How one test ended."""
 
     test: str
-    outcome: str  # passed, failed, skipped
+    outcome: str  # passed, failed, skipped, not judged
     seconds: float
     says: str
 
@@ -82,17 +92,38 @@ class TaskResult:
     task: Task
     tests: int = 0
     results: list[Result] = field(default_factory=list)
+    cause: Task | None = None  # the task without which this one has to fail
+    reason: str = ""  # why it was not reached
 
     @property
     def status(self) -> str:
-        """One of: passed, failed, not reached."""
+        """One of: passed, failed, not judged, not reached."""
         outcomes = {result.outcome for result in self.results}
         if "failed" in outcomes:
-            return "failed"
+            return "not judged" if self.cause else "failed"
+        if "not judged" in outcomes:
+            return "not judged"
         whole = 0 < self.tests == len(self.results)
         # Some tests need what is not on every machine, as PostgreSQL.
-        passed = outcomes - {"skipped"} == {"passed"}
-        return "passed" if whole and passed else "not reached"
+        if whole and outcomes - {"skipped"} == {"passed"}:
+            return "passed"
+        return "not judged" if self.cause else "not reached"
+
+    @property
+    def says(self) -> str:
+        """What the first of its failures says, or the first that does not judge it."""
+        for outcome in ("failed", "not judged"):
+            for result in self.results:
+                if result.outcome == outcome:
+                    return result.says
+        return ""
+
+    @property
+    def why(self) -> str:
+        """Why it was not judged, or not reached; empty if it was."""
+        if self.status == "not judged":
+            return f"{self.cause.title} fails" if self.cause else self.says
+        return self.reason if self.status == "not reached" else ""
 
 
 @dataclass
@@ -107,14 +138,19 @@ class Verdict:
     task: Task | None = None  # the one that failed first
     left_out: int = 0  # tests that were, because they are thorough
     seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)  # on the folder, whatever came out
 
     @property
     def says(self) -> str:
         """The verdict as a sentence."""
+        count = Counter(result.status for result in self.tasks)
+        open_ = count["not judged"]
+        if self.kind is Kind.RIGHT and open_:
+            return f"{count['passed']} tasks passed, {open_} not judged."
         says = self.kind.says.format(tasks=len(self.tasks))
-        failed = sum(result.status == "failed" for result in self.tasks)
-        if failed and self.kind is Kind.WRONG:
-            says += f" Of {len(self.tasks)} tasks, {failed} failed."
+        if count["failed"] and self.kind is Kind.WRONG:
+            says += f" Of {len(self.tasks)} tasks, {count['failed']} failed"
+            says += f", {open_} not judged." if open_ else "."
         return says
 
     def conclude(self, kind: Kind, failure: Failure, task: Task | None = None) -> None:
@@ -122,80 +158,29 @@ class Verdict:
         self.kind, self.failure, self.task = kind, failure, task
 
 
-class Unfit(Exception):
-    """The folder cannot be checked on a copy. The text says why."""
-
-    def __init__(self, kind: Kind, says: str):
-        super().__init__(says)
-        self.kind = kind
-
-
 class Cancelled(Exception):
     """Somebody asked for the end of the check."""
 
 
-def new_workspace() -> Path:
-    """Make a folder for a check, with a `tmp` in it for all that its tests make."""
-    work = Path(tempfile.mkdtemp(prefix="check-")).resolve()
-    (work / "tmp").mkdir()
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        # PostgreSQL, which tests start there, is another user then: let it through.
-        work.chmod(0o711)
-    return work
-
-
-def take_copy(folder: Path, target: Path) -> None:
-    """Copy a project of whose making nothing is known.
-
-    Environments, databases, caches and links that lead out of it stay behind. Raises
-    Unfit for what is too large, or would work on the original.
-    """
-    files = size = 0
-    for at, folders, names in os.walk(folder):
-        behind = LEFT_BEHIND(at, [*folders, *names]) | {"node_modules"}
-        folders[:] = [
-            name
-            for name in folders
-            if name not in behind and not Path(at, name, "pyvenv.cfg").exists()
-        ]
-        inside = target / Path(at).relative_to(folder)
-        inside.mkdir(parents=True)
-        for name in names:
-            file = Path(at, name).resolve()
-            if name in behind or not file.is_relative_to(folder) or not file.is_file():
-                continue
-            files, size = files + 1, size + file.stat().st_size
-            if files > MOST_FILES or size > MOST_BYTES:
-                raise Unfit(
-                    Kind.NOTHING,
-                    f"{folder} holds more than {MOST_FILES} files, or more than "
-                    f"{MOST_BYTES // 1_000_000} MB. Is it the right folder?",
-                )
-            shutil.copyfile(file, inside / name)
-            if name.endswith(".py") and _names(inside / name, folder):
-                raise Unfit(
-                    Kind.NOT_STARTED,
-                    f"{Path(at, name).relative_to(folder)} names the folder itself, "
-                    f"{folder}, so a copy would work on your original, and was not "
-                    "started. Write BASE_DIR there.",
-                )
-
-
-def _names(file: Path, folder: Path) -> bool:
-    text = file.read_text("utf-8", "replace").replace("\\\\", "\\")
-    return str(folder) in text
-
-
-def lanes_for(browser: bool) -> dict[str, list[str]]:
-    """Which tests run one after the other: a name for each lane, and its paths.
+def lanes_for(stage: Stage, browser: bool) -> dict[str, list[str]]:
+    """Which tests run one after the other: a name for each lane, and what is in it.
 
     Two lanes of about equal length. What says most plainly what is wrong comes first.
+    Where tests load what is in the folder, they have a process of their own.
     """
+    inside = [
+        f"tests/{test}"
+        for task in tasks_of(stage)
+        if task.inside
+        for test in sorted(task.tests)
+    ]
+    lanes = {"inside": inside} if inside else {}
     if not browser:
-        return {"contract": ["tests/contract"]}
+        return {"contract": ["tests/contract"], **lanes}
     files = sorted((ROOT / "tests" / "browser").glob("test_*.py"))
     pages = [str(file.relative_to(ROOT)) for file in files]
-    return {"contract": ["tests/contract", *pages[:1]], "browser": pages[1:]}
+    first = ["tests/contract", *pages[:1]]
+    return {"contract": first, "browser": pages[1:], **lanes}
 
 
 class Lane:
@@ -207,6 +192,7 @@ class Lane:
         tests: list[str],
         thorough: bool,
         stage: Stage,
+        original: Path,
         work: Path,
         environ: dict[str, str],
         events: queue.Queue,
@@ -218,7 +204,15 @@ class Lane:
         command = [sys.executable, "-m", "pytest", *tests]
         command += ["-p", "tests.support.events", "-p", "no:cacheprovider", "-q"]
         command += [] if thorough else ["-m", "not thorough"]
-        command += [f"--stage={stage.id}", f"--path={work / 'theirs'}"]
+        folder = work / "theirs"
+        if name == "inside":
+            # Their code runs in this process. What it writes beside itself, the others
+            # shall not read, and the original it may not change.
+            folder = work / "theirs-inside"
+            take_copy(work / "theirs", folder)
+            # A warning of theirs is no failure.
+            command = [*read_only(original), *command, "--white-box", "-W", "ignore"]
+        command += [f"--stage={stage.id}", f"--path={folder}"]
         command += [f"--basetemp={work / name}"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -231,6 +225,7 @@ class Lane:
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,  # Ctrl-C is for us alone
+                umask=0o022 if os.name == "posix" else -1,
             )
         self.reader = threading.Thread(target=self._read, args=[events], daemon=True)
         self.reader.start()
@@ -280,11 +275,15 @@ class Judge:
             for task in tasks_of(stage)
             if browser or not task.in_browser
         ]
-        self.verdict = Verdict(stage, folder.resolve(), Kind.TOOL, tasks)
+        real = Path(os.path.realpath(folder))
+        # Of a link that leads nowhere, the sentence names the link.
+        folder = real if os.path.lexists(real) else folder.absolute()
+        self.verdict = Verdict(stage, folder, Kind.TOOL, tasks)
         self.cancelled = threading.Event()
         self.events: queue.Queue = queue.Queue()
         self.lanes: list[Lane] = []
         self.failures: list[Failure] = []
+        self.excused: set[Task] = set()  # that failed by the fault of another
         self.ended: tuple | None = None  # how the servers did while a browser looked
         self.failed = False  # did a test that needs no browser?
         self.at = ""  # the test that runs
@@ -295,50 +294,59 @@ class Judge:
         began = time.monotonic()
         found = check_stage(self.verdict.folder)
         if found.level == "problem":
-            self.verdict.conclude(Kind.NOTHING, Failure(str(found)))
+            kind = Kind.TOOL if why_shut(self.verdict.folder) else Kind.NOTHING
+            self.verdict.conclude(kind, Failure(str(found)))
         else:
             self._judge()
+        self._say_why()
         self.verdict.seconds = time.monotonic() - began
         return self.verdict
 
     def _judge(self) -> None:
-        mark = uuid.uuid4().hex
-        work = new_workspace()
+        mark, folder = uuid.uuid4().hex, self.verdict.folder
         adopt_orphans()
         try:
-            take_copy(self.verdict.folder, work / "theirs")
-            if not (work / "theirs" / "chatserver.py").is_file():
-                # What chapter 1 asks for can be judged all the same.
-                self.stage = load_stages()[0]
-            self._start(work, mark)
-            self._follow(work)
+            before = look(folder)
+            with workspace(mark) as work:
+                try:
+                    self.verdict.notes += take_copy(folder, work / "theirs")
+                    if not (work / "theirs" / "chatserver.py").is_file():
+                        # What chapter 1 asks for can be judged all the same.
+                        self.stage = load_stages()[0]
+                    self._start(work, mark)
+                    self._follow(work)
+                finally:
+                    for lane in self.lanes:
+                        lane.end()
+                    kill_all(lambda: marked(mark))
+            if changed := differences(before, look(folder)):
+                self.verdict.notes.append(meddled(changed))
         except Unfit as error:
-            self.verdict.conclude(error.kind, Failure(str(error)))
+            self.verdict.conclude(Kind(error.kind), Failure(str(error)))
         except OSError as error:
-            says = f"{error.filename or work}: {error.strerror}"
-            self.verdict.conclude(Kind.TOOL, Failure(says))
-        finally:
-            for lane in self.lanes:
-                lane.end()
-            kill_all(lambda: marked(mark))
-            shutil.rmtree(work, ignore_errors=True)
+            where = error.filename or tempfile.gettempdir()
+            self.verdict.conclude(Kind.TOOL, Failure(f"{where}: {error.strerror}"))
 
     def _start(self, work: Path, mark: str) -> None:
-        # A pytest around this one has settings that are not for those inside.
-        outer = {
-            k: text for k, text in os.environ.items() if not k.startswith("PYTEST")
-        }
         environ = {
-            **outer,
+            **plain(os.environ),
             **self.limits.write(),
             **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work / "tmp")),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "TEST_PATIENCE": f"{self.limits.hear:g}",
+            KEPT: str(self.verdict.folder),
             MARK: mark,
         }
-        for name, tests in lanes_for(self.browser).items():
+        for name, tests in lanes_for(self.stage, self.browser).items():
             lane = Lane(
-                name, tests, self.thorough, self.stage, work, environ, self.events
+                name,
+                tests,
+                self.thorough,
+                self.stage,
+                self.verdict.folder,
+                work,
+                environ,
+                self.events,
             )
             self.lanes.append(lane)
             if self.core is not None:
@@ -355,6 +363,10 @@ class Judge:
                 lane.heard = time.monotonic()
                 if event:
                     self._hear(lane, **event)
+                elif not lane.over and lane.name == "inside":
+                    # Their code ran in it, so that is no fault of the tool.
+                    self._not_judged("the process that looked into the folder ended")
+                    running.remove(lane)
                 elif not lane.over:
                     self._tool_failed(lane, "The process of the tests ended early.")
                 else:
@@ -384,6 +396,13 @@ class Judge:
         elif event == "over":
             lane.over = True
 
+    def _not_judged(self, says: str) -> None:
+        """Take down why no more is known of what is inside the folder."""
+        for result in self.verdict.tasks:
+            if result.task.inside and result.status == "not reached":
+                result.tests += not result.tests
+                result.results.append(Result("", "not judged", 0.0, says))
+
     def _collect(self, tests: list[str], left_out: int) -> None:
         self.known += len(tests)
         self.verdict.left_out += left_out
@@ -399,34 +418,66 @@ class Judge:
         return self.verdict.tasks[-1]
 
     def _take(
-        self, lane: Lane, test: str, outcome: str, seconds: float, failure: dict | None
+        self,
+        lane: Lane,
+        test: str,
+        outcome: str,
+        seconds: float,
+        failure: dict | None,
+        says: str = "",
+        blames: str = "",
     ) -> None:
-        """Take down how a test ended."""
+        """Take down how a test ended. `blames` is the task at fault, if not its own."""
         self.done += 1
-        says = failure["says"] if failure else ""
-        self._of(test).results.append(Result(test, outcome, seconds, says))
+        task = task_of(test)
+        if lane.name == "inside" and not task.inside:
+            return  # Their code runs in that process, and might tell anything.
+        says = failure["says"] if failure else says
+        result = Result(test, outcome, seconds, says)
+        own = self._of(test)
+        own.results.append(result)
         if not failure:
             return
-        kind, task = Kind(failure.pop("kind")), task_of(test)
+        if blames and (blamed := self._find(blames)) and blamed is not own:
+            task, own.cause = blamed.task, blamed.task
+            blamed.results.append(result)
+            self.excused.add(own.task)
+        kind = Kind(failure.pop("kind"))
         found = Failure(test=test, **failure)
         self.failures.append(found)
         if kind is Kind.TOOL:
             # What else is known, is known of the folder.
-            self._of(test).results.clear()
+            own.results.clear()
             self.ended = self.ended or (kind, found, None)
             return
         self.failed = self.failed or not task.in_browser
+        self._blame()
         if kind is Kind.WRONG:
             return
         ended = (kind, found, task if lane.started else None)
         if not lane.started:
             # No fault of the task that happened to be the first.
-            self._of(test).results.clear()
+            own.results.clear()
         if task.in_browser:
             # The contract may say more plainly what is wrong. It will not be long.
             self.ended = ended
         else:
             self.verdict.conclude(*ended)
+
+    def _find(self, task: str) -> TaskResult | None:
+        found = [one for one in self.verdict.tasks if one.task.id == task]
+        return found[0] if found else None
+
+    def _blame(self) -> None:
+        """One fault, one task: say of each other task which failure it follows from."""
+        failed = {
+            one.task
+            for one in self.verdict.tasks
+            if any(result.outcome == "failed" for result in one.results)
+            and one.task not in self.excused
+        }
+        for one in self.verdict.tasks:
+            one.cause = cause(one.task, failed) or one.cause
 
     def _watch(self, lane: Lane, work: Path) -> None:
         """End the check where a program takes more than it may."""
@@ -442,10 +493,18 @@ class Judge:
                 file.seek(-4000, os.SEEK_END)
                 tail = file.read().decode("utf-8", "replace")
             self._took_too_much(f"{log.stem} {says}", shorten(tail, work))
+        elif (found := weigh(work / lane.name))[0] > limits.disk:
+            says = f"It wrote more than {limits.disk / 1e6:g} MB into files, the most "
+            self._took_too_much(f"{says}into {found[1].name}")
         elif len(below(lane.process.pid)) > limits.processes:
             self._took_too_much(f"It had more than {limits.processes} processes")
-        elif time.monotonic() - lane.heard > limits.silence:
-            self._tool_failed(lane, "The process of the tests has hung.")
+        elif time.monotonic() - lane.heard > limits.silence and not lane.over:
+            if lane.name == "inside":
+                self._not_judged("what is in the folder never came to an end")
+                lane.over = True
+                lane.end()
+            else:
+                self._tool_failed(lane, "The process of the tests has hung.")
 
     def _took_too_much(self, says: str, output: list[str] | None = None) -> None:
         started = any(lane.started for lane in self.lanes)
@@ -462,20 +521,38 @@ class Judge:
     def _sum_up(self) -> None:
         """Say what all the results come to."""
         verdict, whole = self.verdict, self.stage == self.verdict.stage
-        asked = [result for result in verdict.tasks if result.tests]
+        asked = [result for result in verdict.tasks if result.tests or result.results]
         failed = [result for result in asked if result.status == "failed"]
+        done = all(
+            result.status == "passed" or (result.task.inside and result.says)
+            for result in asked
+        )
         if whole:
             verdict.tasks = asked
         if self.ended and not self.failed:
             verdict.conclude(*self.ended)
         elif failed:
-            tests = {one.test for one in failed[0].results}
+            tests = [one.test for one in failed[0].results if one.outcome == "failed"]
             first = next(one for one in self.failures if one.test in tests)
             verdict.conclude(Kind.WRONG, first, failed[0].task)
-        elif not asked or any(result.status != "passed" for result in asked):
+        elif not asked or not done:
             verdict.conclude(Kind.TOOL, Failure("Not all of the tests were run."))
         elif not whole:
             says = "There is no chatserver.py beside manage.py. Chapter 2 makes it."
             verdict.conclude(Kind.NOT_STARTED, Failure(says))
         else:
             verdict.kind = Kind.RIGHT
+
+    def _say_why(self) -> None:
+        """Say of each task that was not reached why it was not."""
+        reasons = {
+            Kind.WRONG: "the check ended soon after the first failure",
+            Kind.NOTHING: "there is no project",
+            Kind.NOT_STARTED: "it did not start",
+            Kind.STOPPED: "it stopped answering",
+            Kind.TOOL: "the check itself failed",
+        }
+        for result in self.verdict.tasks:
+            result.reason = reasons.get(self.verdict.kind, "")
+            if result.task.in_browser and self.failed:
+                result.reason = "a browser looks when the tasks above are passed"

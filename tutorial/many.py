@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tutorial.checks import nearby_projects
+from tutorial.checks import is_archive, is_file, nearby_projects
 from tutorial.judge import Cancelled, Failure, Judge, Kind, Verdict
 from tutorial.limits import Limits
 from tutorial.mistakes import printable
@@ -25,7 +27,7 @@ from tutorial.report import COLOURS, page
 from tutorial.stages import Stage
 
 PAGE = Path(__file__).with_name("class.html")
-MARKS = {"passed": "+", "failed": "x", "not reached": "."}
+MARKS = {"passed": "+", "failed": "x", "not judged": "?", "not reached": "."}
 KINDS = {
     Kind.RIGHT: "right",
     Kind.WRONG: "behaves wrongly",
@@ -36,19 +38,28 @@ KINDS = {
 }
 
 
-def folders_in(folder: Path) -> list[Path]:
-    """The sub-folders of a class's folder, by name."""
+def learners_in(folder: Path) -> list[Path]:
+    """What stands for a learner in a class's folder, by name. Raises OSError.
+
+    That is each sub-folder, or a link to one, or what was meant to be one: an archive,
+    a link to nothing. Nobody is left out without a word.
+    """
     return sorted(
         one
         for one in folder.iterdir()
-        if one.is_dir() and not one.is_symlink() and not one.name.startswith(".")
+        if not one.name.startswith((".", "__MACOSX"))
+        and (
+            os.path.isdir(one)  # noqa: PTH112
+            or is_archive(one)
+            or (one.is_symlink() and not one.exists())
+        )
     )
 
 
 def project_in(folder: Path) -> Path:
     """Where the project of a learner is: archives often hold a folder in a folder."""
     below = [one for one in nearby_projects(folder) if folder in one.parents]
-    if not (folder / "manage.py").is_file() and len(below) == 1:
+    if not is_file(folder / "manage.py") and len(below) == 1:
         return below[0]
     return folder
 
@@ -173,26 +184,27 @@ def table(done: dict[Path, Verdict]) -> Table:
     return found
 
 
-def write_csv(file: Path, done: dict[Path, Verdict]) -> None:
-    """Write the class as a table for a spreadsheet."""
+def as_csv(done: dict[Path, Verdict]) -> str:
+    """The class as a table for a spreadsheet."""
     titles = task_titles(done)
-    with file.open("w", encoding="utf-8-sig", newline="") as target:
-        writer = csv.writer(target)
-        head = ["folder", "verdict", "passed", "tasks", "seconds", "first failure"]
-        writer.writerow([*head, *titles.values()])
-        for folder, verdict in sorted(done.items()):
-            status = {one.task.id: one.status for one in verdict.tasks}
-            writer.writerow(
-                [
-                    cell(folder.name),
-                    KINDS[verdict.kind],
-                    [*status.values()].count("passed"),
-                    len(status),
-                    round(verdict.seconds, 1),
-                    cell(verdict.failure.says if verdict.failure else ""),
-                    *(status.get(task, "") for task in titles),
-                ]
-            )
+    target = io.StringIO(newline="")
+    writer = csv.writer(target)
+    head = ["folder", "verdict", "passed", "tasks", "seconds", "first failure"]
+    writer.writerow([*head, *titles.values()])
+    for folder, verdict in sorted(done.items()):
+        status = {one.task.id: one.status for one in verdict.tasks}
+        writer.writerow(
+            [
+                cell(folder.name),
+                KINDS[verdict.kind],
+                [*status.values()].count("passed"),
+                len(status),
+                round(verdict.seconds, 1),
+                cell(verdict.failure.says if verdict.failure else ""),
+                *(status.get(task, "") for task in titles),
+            ]
+        )
+    return target.getvalue()
 
 
 def cell(text: str) -> str:
@@ -210,8 +222,8 @@ def task_titles(done: dict[Path, Verdict]) -> dict[str, str]:
     }
 
 
-def write_html(file: Path, stage: Stage, done: dict[Path, Verdict]) -> None:
-    """Write the class as one page, which loads nothing. All text is escaped."""
+def as_html(stage: Stage, done: dict[Path, Verdict]) -> str:
+    """The class as one page, which loads nothing. All text is escaped."""
     rows = [
         {
             "name": printable(folder.name),
@@ -246,5 +258,4 @@ def write_html(file: Path, stage: Stage, done: dict[Path, Verdict]) -> None:
     }
     # The engine escapes whatever is put into the page.
     template = Engine(autoescape=True).from_string(PAGE.read_text("utf-8"))
-    text = template.render(Context(context, use_l10n=False, use_tz=False))
-    file.write_text(text, "utf-8")
+    return template.render(Context(context, use_l10n=False, use_tz=False))

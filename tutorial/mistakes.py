@@ -21,16 +21,20 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 MISSING = re.compile(r"No module named '([\w.]+)'")
 TABLE = re.compile(r"no such table: (\w+)")
 UNAPPLIED = re.compile(r"You have \d+ unapplied migration")
+TAG = re.compile(r"Invalid block tag on line \d+: '(\w+)'")
 LISTEN = re.compile(r"Couldn't listen on [^:\s]*:(\d+): .*")
 IN_USE = re.compile(r"port is already in use|Address already in use|WinError 10048")
-REFUSED = re.compile(r"(http://(?:localhost|127\.0\.0\.1):\d+)'? may not speak")
+REFUSED = re.compile(r"(http://(?:localhost|127\.0\.0\.1)(?::\d+)?)'? may not speak")
+
+# What Python makes of bytes in a file's name that are no text. No report can hold it.
+NO_TEXT = re.compile("[\ud800-\udfff]")
 
 OTHER_NAME = {"localhost": "127.0.0.1", "127.0.0.1": "localhost"}
 
 
 def printable(text: str) -> str:
-    """`text` without what could steer a terminal."""
-    return CONTROL.sub("", text)
+    """`text` without what could steer a terminal, or is no text."""
+    return NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", CONTROL.sub("", text))
 
 
 def shorten(text: str, folder: Path, most: int = 15) -> list[str]:
@@ -61,11 +65,21 @@ def name_mistakes(
     It is that of a server in `folder`, which was started with `environ`.
     """
     return [
+        *_tags(output),
         *_modules(output, folder),
-        *_tables(output),
+        *_tables(output, folder),
         *_ports(output, environ["CHAT_PORT"]),
         *_origins(output, environ["CHAT_ORIGINS"].split(",")),
     ]
+
+
+def _tags(output: str) -> Iterable[Finding]:
+    for tag in dict.fromkeys(TAG.findall(output)):
+        says = f"A template uses {{% {tag} %}}, and Django does not know this tag."
+        cure = f"Is it spelled so? A template that uses it begins: {{% load {tag} %}}"
+        if tag != "static":
+            cure = "Look at its spelling, and for the {% load %} that it needs."
+        yield Finding("problem", says, cure)
 
 
 def _modules(output: str, folder: Path) -> Iterable[Finding]:
@@ -90,15 +104,19 @@ def _modules(output: str, folder: Path) -> Iterable[Finding]:
         yield Finding("problem", says, cure)
 
 
-def _tables(output: str) -> Iterable[Finding]:
+def _tables(output: str, folder: Path) -> Iterable[Finding]:
     found = TABLE.search(output)
     if found or UNAPPLIED.search(output):
         table = f"no table {found[1]}" if found else "not all of its tables"
-        yield Finding(
-            "problem",
-            f"The database has {table}: a migration was not made, or was not run.",
-            "In the folder: python manage.py makemigrations; python manage.py migrate",
+        cure = (
+            "In the folder: python manage.py makemigrations; python manage.py migrate"
         )
+        for migrations in folder.glob("*/migrations"):
+            if not (migrations / "__init__.py").exists():
+                cure = f"Make an empty file {migrations.parent.name}/migrations/"
+                cure += "__init__.py: without it, Django finds no migrations there."
+        says = f"The database has {table}: a migration was not made, or was not run."
+        yield Finding("problem", says, cure)
 
 
 def _ports(output: str, chat_port: str) -> Iterable[Finding]:
@@ -108,7 +126,7 @@ def _ports(output: str, chat_port: str) -> Iterable[Finding]:
             "problem",
             f"The chat server wants port {listen[1]}, although CHAT_PORT is "
             f"{chat_port}.",
-            'Have it read the port: PORT = os.environ.get("CHAT_PORT", "1025")',
+            'Have it read the port: PORT = os.environ.get("CHAT_PORT") or "1025"',
         )
     elif listen or IN_USE.search(output):
         yield Finding(

@@ -108,6 +108,14 @@ def kill_all(find: Callable[[], list[psutil.Process]], rounds: int = 20) -> None
             return
 
 
+def no_pidfile(windows: bool = sys.platform == "win32") -> list[str]:
+    """What has twistd write no file with its pid; on Windows it never does.
+
+    A server that is killed leaves that file, and the next one refuses to start.
+    """
+    return [] if windows else ["--pidfile="]
+
+
 def how(code: int | None) -> str:
     """In words, how a server ended."""
     if code is None:

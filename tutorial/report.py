@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from tutorial.judge import Judge, Kind, TaskResult, Verdict
+from tutorial.mistakes import printable
 from tutorial.stages import find_stage
 from tutorial.tasks import OTHER
 
-COLOURS = {"passed": "green", "failed": "bold red", "not reached": "dim"}
+COLOURS = {
+    "passed": "green",
+    "failed": "bold red",
+    "not judged": "yellow",
+    "not reached": "dim",
+}
 SITE = "http://127.0.0.1:8080/"  # dev_addr of mkdocs.yml
 WIRE = 12  # lines of what was sent and came, on the terminal
 
 # What no XML 1.0 may hold, not even as an entity.
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Report:
+    """A file for a report. That it can be written is known before there is one.
+
+    Its folder is made. What is there already, is gone at once: an old report shall
+    not be taken for the new one. Raises OSError.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_fifo():
+            return  # whoever reads there wants nothing but the report
+        # A disk that is full does not take it, nor does a device that is.
+        self.write("\n" if path.is_char_device() else "\n" * 4096)
+        if path.is_file():
+            os.truncate(path, 0)
+
+    def write(self, text: str) -> None:
+        """Write the report. Raises OSError."""
+        try:
+            self.path.write_bytes(text.encode("utf-8", "replace"))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
 
 class Progress:
@@ -26,7 +59,7 @@ class Progress:
     def __init__(self, console: Console, verdict: Verdict):
         self.console, self.verdict = console, verdict
         self.printed = 0
-        self.heading = ""
+        self.heading = self.why = ""
         self.status = console.status("starting what is in the folder", spinner="line")
 
     def __enter__(self) -> Progress:
@@ -39,7 +72,8 @@ class Progress:
     def tell(self, judge: Judge) -> None:
         """Bring the screen up to date."""
         for result in self.verdict.tasks[self.printed :]:
-            if not result.tests or result.status == "not reached":
+            decided = result.status in ("passed", "failed") or result.task.inside
+            if not result.tests or result.status == "not reached" or not decided:
                 break
             self._print(result)
         if judge.at:
@@ -61,7 +95,12 @@ class Progress:
             self.heading = heading
             self.console.print(Text(f"\n{heading}", "bold"))
         status = Text(f"  {result.status:13}", COLOURS[result.status])
-        self.console.print(status, Text(result.task.title), sep="")
+        # The same reason, line by line, would say no more.
+        why = f" ({result.why})" if result.why not in ("", self.why) else ""
+        self.why = result.why
+        self.console.print(
+            status, Text(result.task.title), Text(why, "dim"), sep="", soft_wrap=True
+        )
 
 
 def chapter(result: TaskResult) -> str:
@@ -94,7 +133,12 @@ def show(console: Console, verdict: Verdict, hints: int) -> None:
     )
     if verdict.left_out:
         more = _option("--all")
-        line(f"Left out: {verdict.left_out} tests that take long. For them, add {more}")
+        line(
+            f"Left out: {verdict.left_out} of the tests, because it takes long. To "
+            f"have all of them, add {more}"
+        )
+    for note in verdict.notes:
+        line(note)
     failure = verdict.failure
     if failure is None:
         return
@@ -114,12 +158,22 @@ def show(console: Console, verdict: Verdict, hints: int) -> None:
         line(f"\nPerhaps: {mistake}")
     if verdict.kind in (Kind.NOTHING, Kind.TOOL):
         return
+    others = [
+        result
+        for result in verdict.tasks
+        if result.status == "failed" and result.task != verdict.task
+    ]
+    if others:
+        line("\nAlso failed:", "bold")
+        for result in others:
+            says = (result.says.splitlines() or [""])[0]
+            line(f"    {result.task.title}: {says}")
     line("")
     given = verdict.task.hints[:hints] if verdict.task else ()
     for hint in given:
         line(f"Hint: {hint}")
     shown = page(verdict).removeprefix("docs/").replace(".md", ".html")
-    line(f"Read, while mkdocs serve runs: {SITE}{shown}")
+    line(f"Read, while make read runs: {SITE}{shown}")
     if verdict.task and len(given) < len(verdict.task.hints):
         more = _option(" ".join(["--hint"] * (len(given) + 1)))
         line(f"For {'another' if given else 'a'} hint, add {more}")
@@ -134,12 +188,13 @@ def as_json(verdict: Verdict) -> dict:
     failure = verdict.failure
     return {
         "stage": verdict.stage.id,
-        "folder": str(verdict.folder),
+        "folder": printable(str(verdict.folder)),
         "verdict": verdict.kind.value,
         "exit_code": verdict.kind.code,
         "says": verdict.says,
         "seconds": round(verdict.seconds, 1),
         "left_out": verdict.left_out,
+        "notes": verdict.notes,
         "tasks": [
             {
                 "chapter": result.task.stage,
@@ -148,6 +203,7 @@ def as_json(verdict: Verdict) -> dict:
                 "in_browser": result.task.in_browser,
                 "read": f"docs/{result.task.read}",
                 "status": result.status,
+                "why": result.why,
                 "tests": [vars(one) for one in result.results],
             }
             for result in verdict.tasks
@@ -175,11 +231,12 @@ def junit(verdict: Verdict) -> str:
         case.set("time", f"{seconds:.1f}")
         if result.status == "failed":
             counts["failures"] += 1
-            says = next(one.says for one in result.results if one.says)
+            says = result.says
             ET.SubElement(case, "failure", message=_xml(says))
-        elif result.status == "not reached":
+        elif result.why:
             counts["skipped"] += 1
-            ET.SubElement(case, "skipped", message=verdict.says)
+            why = f"{result.status}: {result.why}"
+            ET.SubElement(case, "skipped", message=_xml(why))
     if verdict.failure and not counts["failures"]:
         # No task is to blame.
         counts["errors"] = 1

@@ -30,7 +30,8 @@ from honcho.printer import Message, Printer
 
 from tutorial.checks import MARK, WINDOWS, Ports
 from tutorial.mistakes import name_mistakes
-from tutorial.processes import how, is_gone, kill_all, marked
+from tutorial.processes import how, is_gone, kill_all, marked, no_pidfile
+from tutorial.settings import origins_of, read_origins
 
 NOTICE = "notice"  # the name under which the runner itself speaks
 LEAVE = "leave"
@@ -51,12 +52,10 @@ class Left(Exception):
 
 def environment(ports: Ports, outer: dict[str, str], mark: str = "") -> dict[str, str]:
     """The environment of the servers, made from that of the runner."""
-    hosts = ("127.0.0.1", "localhost")
-    origins = ",".join(f"http://{host}:{ports.django}" for host in hosts)
     inner = {
-        "CHAT_ORIGINS": origins,
         "DJANGO_RUNSERVER_HIDE_WARNING": "true",
         **outer,
+        "CHAT_ORIGINS": ",".join(read_origins(outer) or origins_of(ports.django)),
         "DJANGO_PORT": str(ports.django),
         "CHAT_PORT": str(ports.chat),
         "PYTHONUNBUFFERED": "1",
@@ -64,6 +63,8 @@ def environment(ports: Ports, outer: dict[str, str], mark: str = "") -> dict[str
     }
     # manage.py leaves it alone where another project has set it.
     inner.pop("DJANGO_SETTINGS_MODULE", None)
+    # python then finds no module beside manage.py.
+    inner.pop("PYTHONSAFEPATH", None)
     return inner
 
 
@@ -72,12 +73,9 @@ def commands(folder: Path, ports: Ports) -> dict[str, list[str]]:
     address = f"127.0.0.1:{ports.django}"
     found = {"django": [sys.executable, "manage.py", "runserver", address]}
     if (folder / "chatserver.py").is_file():
-        # No file with the pid: a killed server leaves it, and the next refuses.
-        options = ["-n"] if WINDOWS else ["-n", "--pidfile="]
         found["twisted"] = [
             *(sys.executable, "-P", "-c", TWISTD),
-            *options,
-            *("-y", "chatserver.py"),
+            *("-n", *no_pidfile(), "-y", "chatserver.py"),
         ]
     return found
 
@@ -85,7 +83,12 @@ def commands(folder: Path, ports: Ports) -> dict[str, list[str]]:
 def shell_line(command: list[str], windows: bool = WINDOWS) -> str:
     """A command as the line that honcho hands to the shell."""
     if windows:
-        return subprocess.list2cmdline(command)
+        # To cmd, what joins two commands does so within a word, too, unless quoted.
+        joins = set("&|<>^()")
+        return " ".join(
+            f'"{word}"' if joins & {*word} else subprocess.list2cmdline([word])
+            for word in command
+        )
     # With exec the shell makes way, so that its pid is the server's.
     return "exec " + shlex.join(command)
 

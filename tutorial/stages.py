@@ -33,7 +33,7 @@ class Stage:
     adds: tuple[str, ...]
     changes: tuple[str, ...]
     removes: tuple[str, ...]
-    left_wrong: tuple[dict[str, str], ...]
+    left_wrong: tuple[dict[str, str | bool], ...]
 
     @property
     def folder(self) -> Path:

@@ -8,6 +8,7 @@ settings go in, so that the same sources give the same hashes.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import textwrap
@@ -18,10 +19,11 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
-from tutorial.stages import ROOT, TRACES, Stage, load_stages, stage_files
+from tutorial.stages import ROOT, TRACES, Stage, find_stage, load_stages, stage_files
 from tutorial.stepdiff import NoGit, find_git
 
 BRANCH = "steps"
+GREEN = "refactoring"  # the branch of what chapter 5 does between two stages
 EMAIL = "tutorial@example.invalid"  # whose commits are ours
 IDENTITY = f"Real-time chat tutorial <{EMAIL}>"
 FIRST_DAY = datetime(2026, 1, 1, 12, tzinfo=UTC)  # the date of stage 1
@@ -158,16 +160,99 @@ def _data(content: bytes) -> bytes:
     return f"data {len(content)}\n".encode() + content + b"\n"
 
 
+# The chapter that does its work in small steps.
+
+
+@dataclass(frozen=True)
+class Step:
+    """One green point of a chapter: what it is called, and the files there."""
+
+    subject: str
+    files: list[File]
+
+
+def green_steps(clone: Git | None) -> list[Step]:
+    """What chapter 5 does to stage 4, one entry for each green point, in order.
+
+    The last has the files of stage 5. Raises StepsError if it has not.
+    """
+    from tutorial.site.pages import Directive, Page  # which needs the site's packages
+
+    page = Page.read(find_stage("5").chapter)
+    found: list[Step] = []
+    now = {file.path: file.content for file in files_of(page.before, clone)}
+    edits = page.edits()
+    for block in page.blocks:
+        if isinstance(block, Directive) and block.name == "green":
+            files = [File(path, now[path]) for path in sorted(now)]
+            found.append(Step(" ".join(block.arguments).strip('"'), files))
+        elif block.is_step:
+            change = edits.apply(block)
+            if change.kind == "delete":
+                gone = change.path
+                left = [p for p in now if p != gone and not p.startswith(f"{gone}/")]
+                now = {path: now[path] for path in left}
+            else:
+                lines = edits.files[change.path].text()
+                now[change.path] = "".join(f"{line}\n" for line in lines).encode()
+    if not found or found[-1].files != files_of(page.stage, clone):
+        raise StepsError(f"docs/{page.path} does not end with {page.stage.short}.")
+    return found
+
+
+def green_stream(steps: list[Step], start: Written) -> Iterator[bytes]:
+    """The steps as commits of a branch of their own, on top of the stage `start`."""
+    yield b"feature done\n"
+    for number, step in enumerate(steps, 1):
+        date = date_of(start.stage) + timedelta(hours=number)
+        when = f"{IDENTITY} {int(date.timestamp())} +0000"
+        yield f"commit refs/heads/{GREEN}\n".encode()
+        yield f"author {when}\ncommitter {when}\n".encode()
+        yield _data(f"{step.subject}\n".encode())
+        if number == 1:
+            yield f"from {start.commit}\n".encode()
+        yield b"deleteall\n"
+        for file in step.files:
+            yield f"M {file.mode} inline {file.path}\n".encode()
+            yield _data(file.content)
+    yield b"done\n"
+
+
+def write_green(folder: Path | None, written: list[Written]) -> list[Step]:
+    """Write the branch `refactoring` into `folder`, or into this clone.
+
+    `written` are the stages that stand there. Raises StepsError, and NoGit.
+    """
+    git = Git(folder or ROOT)
+    steps = green_steps(the_clone())
+    _look_for_checkouts(git, GREEN)
+    _look_for_others(git, _refs(git, f"refs/heads/{GREEN}"))
+    start = next(one for one in written if one.stage == find_stage("4"))
+    git.do(*IMPORT, given=b"".join(green_stream(steps, start)))
+    return steps
+
+
 # Where it goes.
 
 
 def the_clone() -> Git | None:
-    """Git in this project, or None where the project is no clone."""
+    """Git in this project, or None where the project is no clone.
+
+    Raises StepsError where it is one that git does not touch, as somebody else's: what
+    is not known to be tracked goes into no history.
+    """
     try:
         git = Git(ROOT)
-    except NoGit:
+    except NoGit as error:
+        if os.path.lexists(ROOT / ".git"):
+            says = f"{error} Without it nobody can tell what of this clone is tracked."
+            raise StepsError(says) from error
         return None
-    return git if git.is_top else None
+    if git.is_top:
+        return git
+    if os.path.lexists(ROOT / ".git"):
+        git.do("rev-parse", "--show-cdup")  # raises with git's reason, and its cure
+    return None
 
 
 def snapshots(clone: Git | None) -> list[tuple[Stage, list[File]]]:
@@ -199,7 +284,7 @@ def write_here() -> tuple[list[Written], bool]:
             "This folder is no clone of the project, so there is no place for a "
             f"branch. `steps --into DIR` makes a repository of its own: {ROOT}"
         )
-    _look_for_checkouts(git)
+    _look_for_checkouts(git, BRANCH)
     before = _refs(git)
     _look_for_others(git, before)
     git.do(*IMPORT, given=b"".join(stream(snapshots(git))))
@@ -233,6 +318,8 @@ def write_into(folder: Path) -> list[Written]:
 def _fill(git: Git, folder: Path, whole: bytes) -> list[Written]:
     git.do("init", "--quiet", "--template=")
     git.do("symbolic-ref", "HEAD", "refs/heads/main")
+    for name, text in PLAIN.items():
+        git.do("config", name, text)
     git.do(*IMPORT, given=whole)
     info = folder / ".git" / "info"
     info.mkdir(exist_ok=True)
@@ -246,6 +333,26 @@ def _fill(git: Git, folder: Path, whole: bytes) -> list[Written]:
     return _written(git)
 
 
+# What a merge does and shows in the new repository, whatever its user has for others:
+# so it is as the site says, and no signature, hook or refusal is in the way.
+PLAIN = {
+    "commit.gpgSign": "false",
+    "commit.status": "true",
+    "commit.verbose": "false",
+    "core.hooksPath": ".git/hooks",
+    "diff.mnemonicPrefix": "false",
+    "diff.noprefix": "false",
+    "merge.autoStash": "false",
+    "merge.conflictStyle": "merge",
+    "merge.ff": "true",
+    "merge.log": "false",
+    "merge.renames": "true",
+    "merge.stat": "true",
+    "merge.verifySignatures": "false",
+    "rerere.enabled": "false",
+    "status.short": "false",
+}
+
 # Only what we have looked at before is moved by force.
 IMPORT = ("fast-import", "--quiet", "--force", "--date-format=raw")
 
@@ -255,10 +362,10 @@ def _names() -> dict[str, Stage | None]:
     return {f"refs/heads/{BRANCH}": None, **tags}
 
 
-def _refs(git: Git) -> dict[str, tuple[str, str]]:
+def _refs(git: Git, *names: str) -> dict[str, tuple[str, str]]:
     """Branch and tags as they are, and what lies below such a name: type, hash."""
     words = "--format=%(refname) %(objecttype) %(objectname)"
-    lines = git.do("for-each-ref", words, *_names()).splitlines()
+    lines = git.do("for-each-ref", words, *(names or _names())).splitlines()
     return {name: (kind, found) for name, kind, found in map(str.split, lines)}
 
 
@@ -267,13 +374,13 @@ def _written(git: Git) -> list[Written]:
     return [Written(stage, found[name][1]) for name, stage in _names().items() if stage]
 
 
-def _look_for_checkouts(git: Git) -> None:
+def _look_for_checkouts(git: Git, branch: str) -> None:
     for entry in git.do("worktree", "list", "--porcelain").split("\n\n"):
         lines = entry.splitlines()
-        if f"branch refs/heads/{BRANCH}" in lines:
+        if f"branch refs/heads/{branch}" in lines:
             where = lines[0].removeprefix("worktree ")
             raise StepsError(
-                f"The branch {BRANCH} is checked out in {where}, and would change "
+                f"The branch {branch} is checked out in {where}, and would change "
                 "below your feet. Take another branch there first: git switch main"
             )
 
@@ -281,7 +388,8 @@ def _look_for_checkouts(git: Git) -> None:
 def _look_for_others(git: Git, found: dict[str, tuple[str, str]]) -> None:
     for name, (kind, commit) in found.items():
         _, what, short = name.split("/", 2)
-        if name in _names() and kind == "commit":
+        ours = {*_names(), f"refs/heads/{GREEN}"}
+        if name in ours and kind == "commit":
             history = [commit] if what == "heads" else ["--max-count=1", commit]
             makers = git.do("log", "--no-show-signature", "--format=%ce", *history)
             if set(makers.split()) == {EMAIL}:

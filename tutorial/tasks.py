@@ -21,6 +21,9 @@ class Task:
     hints: tuple[str, ...] = ()
     in_browser: bool = False
     first: bool = False  # do tests of earlier chapters need it?
+    inside: bool = False  # is it judged by the folder's own objects?
+    needs: frozenset[str] = frozenset()  # tasks, by id, without which it must fail
+    scripts: frozenset[str] = frozenset()  # files of the page that it asks for
 
 
 # Of a test that no task claims.
@@ -42,10 +45,16 @@ def load_tasks() -> tuple[Task, ...]:
             entry["id"],
             entry["title"],
             entry["read"],
-            frozenset(f"{entry['file']}::{test}" for test in entry["tests"]),
+            frozenset(
+                test if "::" in test else f"{entry['file']}::{test}"
+                for test in entry["tests"]
+            ),
             tuple(entry["hints"]),
             entry["file"].startswith("browser/"),
             entry.get("first", False),
+            not entry["file"].startswith(("browser/", "contract/")),
+            frozenset(entry.get("needs", ())),
+            frozenset(entry.get("scripts", ())),
         )
         for entry in entries
     )
@@ -54,11 +63,37 @@ def load_tasks() -> tuple[Task, ...]:
 def tasks_of(stage: Stage) -> list[Task]:
     """The tasks that `stage` has to fulfil: its own, and before them all earlier ones.
 
-    First comes what the tests of the others need, and last what a browser shows.
+    What is judged by a folder's own objects is asked of its own stage only: the next
+    may be made otherwise. First comes what the tests of the others need, and last what
+    a browser shows.
     """
     number = {one.id: one.number for one in load_snapshots()}
-    found = [task for task in load_tasks() if number[task.stage] <= stage.number]
-    return sorted(found, key=lambda task: (task.in_browser, -urgency(task)))
+    found = [
+        task
+        for task in load_tasks()
+        if number[task.stage] <= stage.number
+        and (task.stage == stage.id or not task.inside)
+    ]
+    return sorted(found, key=place)
+
+
+def place(task: Task) -> tuple:
+    """By this, tasks are put into the order in which they are judged and told."""
+    known = load_tasks()
+    index = known.index(task) if task in known else len(known)
+    return task.in_browser, -urgency(task), index
+
+
+def cause(task: Task, failed: set[Task]) -> Task | None:
+    """The first of the `failed` tasks without which `task` has to fail, if any is."""
+    by_id = {one.id: one for one in load_tasks()}
+    needed, todo = set(), [task]
+    while todo:
+        for one in map(by_id.get, todo.pop().needs):
+            if one not in needed:
+                needed.add(one)
+                todo.append(one)
+    return min(needed & failed, key=place, default=None)
 
 
 def urgency(task: Task) -> int:

@@ -21,9 +21,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from twisted_chat.factories import ChatFactory
 from twisted_chat.resources import ChatResource, HttpChat
 
-PORT = os.environ.get("CHAT_PORT", "1025")
+PORT = os.environ.get("CHAT_PORT") or "1025"
 DEFAULT_ORIGINS = "http://127.0.0.1:8000,http://localhost:8000"
-ORIGINS = (os.environ.get("CHAT_ORIGINS") or DEFAULT_ORIGINS).encode().split(b",")
+
+
+def as_browsers_send(origin):
+    """In small letters, and without the port that everybody knows."""
+    scheme, _, host = origin.strip().rstrip("/").lower().partition("://")
+    usual = {"http": ":80", "https": ":443"}.get(scheme, "")
+    return f"{scheme}://{host.removesuffix(usual)}".encode()
+
+
+NAMED = os.environ.get("CHAT_ORIGINS") or DEFAULT_ORIGINS
+ORIGINS = [as_browsers_send(origin) for origin in NAMED.split(",")]
 
 factory = ChatFactory()
 http_chat = HttpChat(factory, ORIGINS)
@@ -39,6 +49,3 @@ chat_service.setServiceParent(application)
 # What comes by WebSocket wakes no request that waits; the sweep finds it.
 sweep = internet.TimerService(http_chat.throttle, http_chat.processDelayedRequests)
 sweep.setServiceParent(application)
-
-forgetting = internet.TimerService(factory.patience, factory.forget_empty_rooms)
-forgetting.setServiceParent(application)

@@ -11,20 +11,29 @@ import os
 import sys
 from pathlib import Path
 
-from twisted.application import internet, service, strports
+from twisted.application import service, strports
 from twisted.internet import reactor
 from twisted.web.resource import Resource
-from twisted.web.server import Site
 
 # twistd does not look for modules beside the file that it runs.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from twisted_chat.factories import ChatFactory
-from twisted_chat.resources import ChatResource, HttpChat
+from twisted_chat.resources import ChatResource, ChatSite, HttpChat
 
-PORT = os.environ.get("CHAT_PORT", "1025")
+PORT = os.environ.get("CHAT_PORT") or "1025"
 DEFAULT_ORIGINS = "http://127.0.0.1:8000,http://localhost:8000"
-ORIGINS = (os.environ.get("CHAT_ORIGINS") or DEFAULT_ORIGINS).encode().split(b",")
+
+
+def as_browsers_send(origin):
+    """In small letters, and without the port that everybody knows."""
+    scheme, _, host = origin.strip().rstrip("/").lower().partition("://")
+    usual = {"http": ":80", "https": ":443"}.get(scheme, "")
+    return f"{scheme}://{host.removesuffix(usual)}".encode()
+
+
+NAMED = os.environ.get("CHAT_ORIGINS") or DEFAULT_ORIGINS
+ORIGINS = [as_browsers_send(origin) for origin in NAMED.split(",")]
 
 factory = ChatFactory(reactor)
 http_chat = HttpChat(factory, ORIGINS, reactor)
@@ -34,8 +43,5 @@ root.putChild(b"", http_chat)
 root.putChild(b"ws", ChatResource(factory, ORIGINS))
 
 application = service.Application("chatserver")
-chat_service = strports.service(f"tcp:{PORT}:interface=127.0.0.1", Site(root))
+chat_service = strports.service(f"tcp:{PORT}:interface=127.0.0.1", ChatSite(root))
 chat_service.setServiceParent(application)
-
-forgetting = internet.TimerService(factory.patience, factory.forget_empty_rooms)
-forgetting.setServiceParent(application)

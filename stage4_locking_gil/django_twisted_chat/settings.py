@@ -60,4 +60,4 @@ USE_TZ = True
 STATIC_URL = "static/"
 
 # Where chatserver.py listens, for the pages that talk to it.
-CHAT_SERVER = "127.0.0.1:" + os.environ.get("CHAT_PORT", "1025")
+CHAT_SERVER = "127.0.0.1:" + (os.environ.get("CHAT_PORT") or "1025")

@@ -192,8 +192,17 @@ def replay(name: str, schedule: str, clock: str = "ticking") -> str:
                 f"there are {letters}, each with 1 or 2, and R, Ra, Rb"
             )
     polls = Counter(step for step in steps if step.startswith("R")) or {"R": 0}
-    story = _Story(design.title, clock, len(polls))
     with Experiment(design, polls, clock) as experiment:
+        # Played twice: a message's number is what it is stored under at last.
+        numbers = {}
+
+        def note(taken):
+            numbers.update(
+                (text, number) for number, text in experiment.store.entries()
+            )
+
+        experiment.replay(steps, note)
+        story = _Story(design.title, clock, len(polls), numbers)
         outcome = experiment.replay(
             steps, lambda taken: story.tell(taken, experiment.snapshot())
         )
@@ -202,8 +211,9 @@ def replay(name: str, schedule: str, clock: str = "ticking") -> str:
 
 
 class _Story:
-    def __init__(self, title, clock, readers):
+    def __init__(self, title, clock, readers, numbers):
         self.width = 12 * readers
+        self.numbers = numbers
         self.lines = [
             f"{title}; clock: {clock}",
             "",
@@ -240,10 +250,11 @@ class _Story:
             new = now["readers"][step]["received"][len(old) :]
             return f"{step} gets {new[0] if new else 'nothing'}"
         letter, writer = step
+        number = _short(self.numbers.get(f"m{writer}"))
         return (
             f"writer {writer} "
             + {
-                "A": f"takes number {now['hand'].get(writer)}",
+                "A": f"takes {'' if '..' in number else 'number '}{number}",
                 "B": f"stores m{writer}",
                 "L": "takes the lock",
                 "U": "frees the lock",

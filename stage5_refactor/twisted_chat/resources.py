@@ -104,7 +104,8 @@ class HttpChat(Resource):
         # A copy, because the loop takes requests off the list.
         for request in list(self.delayed_requests):
             message = self.factory.messages.next_after(request.lastupdate)
-            # Who hung up while another was being answered is on the list no more.
+            # A POST that waits behind it on its connection runs as soon as it is
+            # answered, and comes here, too: who was answered there is off the list.
             if message and request in self.delayed_requests:
                 self.delayed_requests.remove(request)
                 request.write(self.format_response(message))

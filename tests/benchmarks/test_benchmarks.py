@@ -53,7 +53,8 @@ def with_mark(mark: str) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(
-    "name", ["stage5", "1_rooms", "2_no_delays", "3_history", "4_persistence"]
+    "name",
+    ["stage5", "1_rooms", "2_no_delays", "3_history", "4_persistence", "6_names"],
 )
 @pytest.mark.parametrize("what", ["fanout", "memory", "longpoll", "parked"])
 def test_five_clients(what, name, tmp_path):
@@ -64,6 +65,12 @@ def test_five_clients(what, name, tmp_path):
     assert row["problems"] == []
     assert all(value > 0 for value in row["median"].values())
     assert row["ratio"] is None, "there is nothing to compare it with"
+
+
+def test_five_clients_of_a_patched_server(tmp_path):
+    options = ["--clients", "5", "--seconds", "0.1", "--only", "past_the_buffer"]
+    report = benchmark(tmp_path, "fanout", *options)["fanout"]
+    assert report["servers"]["past_the_buffer"]["problems"] == []
 
 
 def test_a_short_history(tmp_path):

@@ -71,6 +71,27 @@ def test_everything_can_be_read_in_light_and_dark(tab, scheme):
         )
 
 
+@pytest.mark.stages(1, 1)
+def test_what_is_typed_is_not_swallowed(tab):
+    window = tab().open()
+    window.page.evaluate("window.isTheSame = true")
+    window.box.fill("Is anybody here?")
+    window.box.press("Enter")
+    for button in window.page.get_by_role("button").all():
+        if button.is_enabled():
+            button.click()
+    # Whatever was to be asked for, has been asked for by then.
+    window.page.goto(window.page.url + "#end")
+    assert window.page.evaluate("window.isTheSame"), (
+        "Nothing can be sent yet. The page should say so, and not load itself anew, as "
+        "an enabled button does, or Enter in a form: that swallows what was typed."
+    )
+    kept = window.box.input_value()
+    assert "Is anybody here?" in kept, (
+        f"What was typed is gone. The box holds {kept!r}."
+    )
+
+
 def test_the_page_fits_a_phone(window):
     window = window(viewport={"width": 320, "height": 640}, has_touch=True).open()
     page = window.page

@@ -6,16 +6,24 @@ import re
 from urllib.parse import urljoin
 
 import pytest
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 
 SINCE_STAGE = 1
-NAME = "Tom & <i>Jerry</i>"
+NAME = "Tom & <i>Jerry</i></title>"
+OTHERS = [f"Room {number}" for number in range(30)]
 
 
 @pytest.fixture(scope="module")
-def room(chat) -> str:
+def rooms(chat) -> dict[str, str]:
+    """Rooms of many names: their paths, and the names. The first is NAME."""
+    names = [NAME, *OTHERS]
+    return dict(zip(chat.make_rooms(*names), names, strict=True))
+
+
+@pytest.fixture(scope="module")
+def room(rooms) -> str:
     """The path of a room called NAME, which is not the only one."""
-    return chat.make_rooms(NAME, "another")[0]
+    return next(iter(rooms))
 
 
 def page(chat, path: str) -> BeautifulSoup:
@@ -32,9 +40,23 @@ def test_manage_py_check_is_silent(chat):
 
 
 def test_the_migrations_fit_the_models(chat):
+    found = chat.manage("showmigrations", "chat")
+    assert "(no migrations)" not in found, (
+        "Django finds no migrations of the app chat. makemigrations writes them to "
+        "chat/migrations, which is a package: there has to be an __init__.py in it."
+    )
     output = chat.manage("makemigrations", "--dry-run")
     assert "No changes" in output, (
         f"makemigrations should have nothing to do:\n{output}"
+    )
+
+
+def test_every_migration_has_a_way_back(chat):
+    assert chat.django, "Django should start, and have its database"
+    plan = chat.manage("migrate", "chat", "zero", "--plan")
+    assert "IRREVERSIBLE" not in plan, (
+        "Whoever has migrated may want to go back. Asked for the way, with migrate "
+        f"chat zero --plan, Django says that there is none:\n{plan}"
     )
 
 
@@ -42,21 +64,36 @@ def test_the_front_page_redirects_to_the_rooms(chat):
     response = chat.get("/")
     location = response.getheader("location")
     to = urljoin(f"{chat.origin}/", location)
-    assert response.status in (301, 302, 307, 308) and to == f"{chat.origin}/chats/", (
-        "GET / should redirect (302) to /chats/, but the answer was "
-        f"{response.status} to {location}."
+    assert response.status in (302, 303, 307) and to == f"{chat.origin}/chats/", (
+        "GET / should redirect to /chats/, for now (302), as browsers remember what is "
+        f"for ever. The answer was {response.status} to {location}."
     )
 
 
-def test_the_list_links_to_every_room(chat, room):
+def test_the_list_links_to_every_room(chat, rooms):
     soup = page(chat, "/chats/")
     links = {urljoin("/chats/", link["href"]): link for link in soup("a", href=True)}
-    assert room in links, (
-        f"/chats/ should link the name {NAME!r} to {room}, but links to {[*links]}."
-    )
-    said = text_around(links[room])
-    assert NAME in said, (
-        f"/chats/ should link the name {NAME!r} to {room}, but beside it is {said!r}."
+    for path, name in rooms.items():
+        assert path in links, (
+            f"There are rooms called {', '.join(rooms.values())}. /chats/ should link "
+            f"the name {name!r} to {path}, but links to {[*links]}."
+        )
+        said = text_around(links[path])
+        assert name in said, (
+            f"/chats/ should link the name {name!r} to {path}, but beside it is "
+            f"{said!r}."
+        )
+
+
+def test_the_list_is_in_the_order_of_the_alphabet(chat):
+    paths = chat.make_rooms("Zebras", "Aardvarks", "Mice")
+    soup = page(chat, "/chats/")
+    shown = [urljoin("/chats/", link["href"]) for link in soup("a", href=True)]
+    order = [path for path in dict.fromkeys(shown) if path in paths]
+    assert order == [paths[1], paths[2], paths[0]], (
+        "Somebody makes the rooms Zebras, Aardvarks and Mice, one after the other. "
+        "/chats/ should list them by the alphabet, Aardvarks first and Zebras last. "
+        f"It links to {order}, and they are {paths}, as they were made."
     )
 
 
@@ -83,9 +120,12 @@ def test_the_list_says_when_there_are_no_rooms(chat, room, tmp_path):
         chat.manage("loaddata", str(rooms))
     for heading in body(["h1", "h2", "header", "nav", "footer"]):
         heading.decompose()
-    assert body.get_text(strip=True), (
+    text = body.get_text(" ", strip=True)
+    for link in body("a"):
+        link.decompose()
+    assert re.search(r"\w", body.get_text()), (
         "Without rooms, /chats/ should say that there are none. Under its heading it "
-        "says nothing."
+        f"says {text!r}."
     )
 
 
@@ -106,10 +146,14 @@ def test_a_room_has_an_input_box_with_a_label(chat, room):
         label = label or soup.find("label", attrs={"for": box["id"]})
     if box.get("aria-labelledby"):
         label = label or soup.find(id=box["aria-labelledby"])
-    assert label, (
+    says = label.get_text(strip=True) if isinstance(label, Tag) else label
+    assert says, (
         f"The input box {box} should have a <label>, "
         "or a screen reader cannot say what it is for."
     )
+    for button in soup("button"):
+        says = button.get_text(strip=True) or button.get("aria-label")
+        assert says, f"A button of {room} says nothing: {button}"
 
 
 def test_a_room_has_an_empty_message_list(chat, room):
@@ -123,17 +167,62 @@ def test_a_room_has_an_empty_message_list(chat, room):
     )
 
 
-def test_an_unknown_room_is_not_found(chat):
-    status = chat.get("/chats/987654321/").status
-    assert status == 404, f"An unknown room should be 404, but the answer was {status}."
+def test_a_room_says_that_it_is_not_connected(chat, room):
+    status = page(chat, room).find(["output", True], role="status")
+    status = status or page(chat, room).find("output")
+    assert status is not None and status.get_text(strip=True), (
+        f"{room} should say in words that it is not connected, in an element with "
+        f'role="status", so that a screen reader reads changes out. There is {status}.'
+    )
+
+
+def test_a_page_says_its_language_and_its_title(chat, room):
+    paths = ["/chats/", room]
+    if chat.target.stage.number >= 3:
+        paths.append(room.replace("/chats/", "/chats/long_poll/"))
+    for path in paths:
+        soup = page(chat, path)
+        assert soup.html and soup.html.get("lang"), (
+            f"<html> of {path} should have a lang, or a screen reader guesses in which "
+            "language to read."
+        )
+        title = soup.title.get_text(strip=True) if soup.title else ""
+        assert title, f"{path} should have a <title>, which the tab shows."
+        heading = soup.find(["h1", "h2"])
+        assert heading and heading.get_text(strip=True), (
+            f"{path} should have a heading, an <h1>. There is {heading}."
+        )
+        assert path == "/chats/" or NAME in title, (
+            f"The title of {path} should say which room it is, {NAME!r}, but is "
+            f"{title!r}."
+        )
+
+
+def test_a_room_leads_back_to_the_list(chat, room):
+    links = page(chat, room)("a", href=True)
+    back = [link for link in links if urljoin(room, link["href"]) == "/chats/"]
+    assert any(link.get_text(strip=True) for link in back), (
+        f"{room} should have a link back to /chats/, with words. Its links: {links}."
+    )
+
+
+@pytest.mark.parametrize("which", ["987654321", "kitchen"])
+def test_an_unknown_room_is_not_found(chat, which):
+    status = chat.get(f"/chats/{which}/").status
+    assert status == 404, (
+        f"There is no room /chats/{which}/, so it should be 404, but the answer was "
+        f"{status}."
+    )
 
 
 @pytest.mark.parametrize("which", ["list", "room"])
 def test_pages_fit_a_phone_and_load_only_their_own_files(chat, room, which):
     path = room if which == "room" else "/chats/"
     soup = page(chat, path)
-    assert soup.find("meta", attrs={"name": "viewport"}), (
-        f'{path} should have a <meta name="viewport">, or a phone shows it tiny.'
+    viewport = soup.find("meta", attrs={"name": "viewport"})
+    assert viewport and "width=device-width" in viewport.get("content", ""), (
+        f'{path} should have a <meta name="viewport"> with width=device-width, or a '
+        f"phone shows it tiny. It has {viewport}."
     )
     inline = [s for s in soup("script") if not s.get("src") and s.string and _runs(s)]
     assert not inline, f"{path} should have no inline script, but has {inline}."
@@ -155,7 +244,12 @@ def _runs(script) -> bool:
 
 def test_rooms_are_in_the_admin(chat):
     code = "from django.contrib import admin; from chat.models import ChatRoom; "
-    code += "print(admin.site.is_registered(ChatRoom))"
-    assert "True" in chat.shell(code), "ChatRoom should be registered in the admin."
+    code += "print(admin.site.is_registered(ChatRoom), ChatRoom(name='Library'))"
+    said = chat.shell(code).splitlines()[-1]
+    assert "True" in said, "ChatRoom should be registered in the admin."
+    assert "Library" in said, (
+        "The admin should show a room by its name (see __str__), and would show it as "
+        f"{said.partition(' ')[2]}."
+    )
     status = chat.get("/admin/").status
     assert status == 302, f"/admin/ should ask to log in (302), but says {status}."

@@ -1,9 +1,11 @@
-"""Rooms inside: only a good token makes one, and an empty one is forgotten."""
+"""Rooms inside: only a good token makes one, and nothing leaves it."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
+from types import SimpleNamespace
 
 import pytest
 from django.core.signing import BadSignature
@@ -27,11 +29,6 @@ def clock(classes, whole) -> Clock:
     clock = Clock()
     classes.WebsocketChat.callLater = staticmethod(clock.callLater)
     return clock
-
-
-def look_twice(factory) -> None:
-    for _ in range(2):
-        factory.forget_empty_rooms()
 
 
 def test_a_client_is_in_no_room_before_its_token(factory):
@@ -84,6 +81,22 @@ def test_after_a_bad_token_a_good_one_is_no_use(factory):
     client.connectionLost(GONE)
 
 
+@pytest.mark.stages(6, 9)  # From exercise 6 on, a token is made of more.
+def test_a_room_has_one_name(factory):
+    rooms = [factory.enter(token(name)) for name in ("1", "01", " 1")]
+    assert len({*map(id, rooms)}) == len(factory.rooms) == 1
+
+
+@pytest.mark.stages(6, 9)
+@pytest.mark.parametrize(
+    "name", ["", "abc", "1.5", "9" * 5000], ids=lambda name: name[:5]
+)
+def test_what_names_no_room_opens_none(factory, name):
+    with pytest.raises(BadSignature):
+        factory.enter(token(name))
+    assert factory.rooms == {}
+
+
 def test_who_says_no_token_in_time_is_closed(classes, clock, factory):
     silent, ann, gone, binary = (connect(factory) for _ in range(4))
     show(ann, token())
@@ -95,60 +108,30 @@ def test_who_says_no_token_in_time_is_closed(classes, clock, factory):
     closed = [client.transport.closed for client in (silent, ann, gone, binary)]
     assert closed == [4408, None, None, 1003]
     show(silent, token())
-    assert list(factory.rooms) == ["1"]
-    assert factory.rooms["1"].clients == [ann]
+    assert list(factory.rooms) == [1]
+    assert factory.rooms[1].clients == [ann]
     for client in (silent, binary):  # They read that they have to go.
         client.connectionLost(GONE)
+    ann.connectionLost(GONE)
+    clock.pump([5, 1])  # until she is gone for good, and that is told
     assert clock.getDelayedCalls() == []
 
 
-def test_an_empty_room_is_forgotten_when_nobody_came_since_the_last_look(factory):
-    ann = join(factory)
-    say(ann, "hello")
-    look_twice(factory)
-    assert factory.rooms["1"].clients == [ann]
-    ann.connectionLost(GONE)
-    look_twice(factory)
-    assert factory.rooms == {}, "nobody is there any more, and it is still kept"
-
-
-def test_a_room_is_kept_while_somebody_polls(whole, factory):
-    at = cursor_of(post(whole.http_chat, "hello").reply)
-    factory.forget_empty_rooms()
-    parked = get(whole.http_chat, at)
-    look_twice(factory)
-    assert list(factory.rooms) == ["1"]
-    post(whole.http_chat, "news")
-    factory.forget_empty_rooms()
-    assert list(factory.rooms) == ["1"], "a poller was here since the last look"
-    # It had its answer and asks again, as a poller does.
-    assert texts(get(whole.http_chat, at).reply)[:1] == texts(parked.reply)
-    factory.forget_empty_rooms()
-    assert list(factory.rooms) == ["1"]
-    factory.forget_empty_rooms()
-    assert factory.rooms == {}
-
-
-def test_somebody_looks_for_empty_rooms_now_and_then(classes):
-    clock, looks = Clock(), []
-    assert classes.forgetting.call[0] == classes.factory.forget_empty_rooms
-    classes.forgetting.clock = clock
-    classes.forgetting.call = (lambda: looks.append(clock.seconds()), (), {})
-    classes.forgetting.startService()
-    clock.advance(classes.ChatFactory.patience)
-    classes.forgetting.stopService()
-    assert looks == [0.0, classes.ChatFactory.patience]
-    # Longer than a poller is away between two questions, errors included.
-    assert classes.ChatFactory.patience > 30
+def room_of(read) -> int:
+    """The id that a token was read as; from exercise 6 on it says more."""
+    return getattr(read, "room", read)
 
 
 def test_the_key_is_taken_from_the_environment(classes):
-    assert classes.read_token(token(7)) == "7"  # KEY, which conftest.py sets
+    assert room_of(classes.read_token(token(7))) == 7  # KEY, which conftest.py sets
 
 
 def test_without_the_variable_both_servers_have_a_key(classes, monkeypatch):
     monkeypatch.delenv("CHAT_KEY")
     tokens = importlib.reload(sys.modules["chat.tokens"])
-    assert tokens.read_token(tokens.make_token(7)) == "7"
+    whose = [SimpleNamespace(pk=1, get_username=lambda: "Ann")]
+    needed = len(inspect.signature(tokens.make_token).parameters) - 1
+    made = tokens.make_token(7, *whose[:needed])
+    assert room_of(tokens.read_token(made)) == 7
     with pytest.raises(BadSignature):
         tokens.read_token(token(7))

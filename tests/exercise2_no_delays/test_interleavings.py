@@ -62,14 +62,14 @@ class TwoSteps(Asker):
     """As it must not be: looks, and lines up in another visit to the reactor."""
 
     def look(self) -> None:
-        room = self.whole.factory.rooms["1"]
+        room = self.whole.factory.rooms[1]
         self.found = [message.text for message in room.messages.after(self.at)]
 
     def line_up(self) -> None:
         if self.found:
             self.heard += self.found
         else:
-            room = self.whole.factory.rooms["1"]
+            room = self.whole.factory.rooms[1]
             room.delayed_requests.append(self)
 
     def callback(self, _) -> None:
@@ -105,7 +105,7 @@ def asleep(
         def speak(name: str) -> Callable[[], None]:
             def body() -> None:
                 steps.stop("S")
-                in_reactor(say_in, whole.factory.rooms["1"], f"news of {name}")
+                in_reactor(say_in, whole.factory.rooms[1], f"news of {name}")
 
             return body
 

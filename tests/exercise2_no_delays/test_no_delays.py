@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.logger import formatEvent
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
 
 from tests.support.polling import cursor_of, texts
 from tests.support.reactor import log_events
-from tests.support.requests import get, post
-from tests.support.transport import Reactor, join, say, sent
+from tests.support.requests import FakeRequest, get, post
+from tests.support.transport import Reactor, Tcp, connect, join, say, sent
 
 SINCE_STAGE = 7
+GONE = Failure(ConnectionDone())
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def test_what_is_said_in_one_turn_goes_out_together(whole, reactor):
     assert sent(ann)[1:] == sent(bob)[1:] == ["one", "two", "three", "four"]
     assert texts(parked.reply) == ["one", "two", "three", "four"]
     assert bob.transport.tcp.calls - before == 1, "one call should send all"
-    assert reactor.getDelayedCalls() == []
+    assert reactor.timers() == []
 
 
 def test_a_message_is_encoded_once_for_all(whole, classes, monkeypatch):
@@ -79,10 +85,10 @@ def test_a_quiet_request_ends_with_the_same_cursor(whole, classes):
 def test_who_has_an_answer_or_has_left_leaves_no_timer(whole):
     at = cursor(whole)
     leaves, _ = get(whole.http_chat, at), get(whole.http_chat, at)
-    assert len(whole.reactor.getDelayedCalls()) == 2
+    assert len(whole.reactor.timers()) == 2
     leaves.leave()
     post(whole.http_chat, "news")
-    assert whole.reactor.getDelayedCalls() == []
+    assert whole.reactor.timers() == []
     assert len(whole.waiting) == 0
 
 
@@ -98,24 +104,6 @@ def test_who_is_answered_and_asks_again_meanwhile_waits_for_the_next(whole):
     assert texts(again[0].reply) == ["two"]
 
 
-def test_frames_line_up_behind_what_waits(whole):
-    ann, bob = join(whole.factory), join(whole.factory)
-    whole.reactor.writers.append(bob.transport.tcp)  # a pong, for example
-    bob.transport.tcp.written = b""
-    post(whole.http_chat, "hello")
-    assert sent(ann) == sent(bob) == ["hello"]
-    assert bob.transport.tcp.written, "it should wait behind what waits already"
-    assert b"hello" not in ann.transport.tcp.written
-
-
-@pytest.mark.parametrize("takes", [0, 1, 3, 1 << 20, OSError("broken")])
-def test_what_the_kernel_does_not_take_is_left_to_the_reactor(whole, takes):
-    ann = join(whole.factory)
-    ann.transport.tcp.takes = takes
-    post(whole.http_chat, "hello")
-    assert sent(ann) == ["hello"]
-
-
 def test_who_is_refused_and_does_not_read_is_dropped(whole, classes):
     ann, bob = join(whole.factory), join(whole.factory)
     for client in (ann, bob):
@@ -126,7 +114,7 @@ def test_who_is_refused_and_does_not_read_is_dropped(whole, classes):
     whole.reactor.advance(0.1)
     assert ann.transport.tcp.aborted and not bob.transport.tcp.aborted
     ann.connectionLost(None)
-    assert whole.reactor.getDelayedCalls() == []
+    assert whole.reactor.timers() == []
 
 
 def test_after_a_close_frame_nothing_follows(whole):
@@ -137,35 +125,119 @@ def test_after_a_close_frame_nothing_follows(whole):
     assert sent(ann) == sent(bob) == []
 
 
-def test_who_does_not_read_is_dropped_and_the_others_hear_all(whole, classes):
+def say_much(whole, count: int) -> None:
+    """Say `count` messages of 1,000 bytes."""
+    for _ in range(count):
+        post(whole.http_chat, "x" * 1000)
+
+
+def test_what_waits_is_sent_in_order_when_the_client_has_read(whole):
     ann, bob = join(whole.factory), join(whole.factory)
-    whole.reactor.writers.append(bob.transport.tcp)
     bob.pauseProducing()
-    before = len(bob.transport.tcp.written)
-    post(whole.http_chat, "x" * 4000)
-    frame = len(bob.transport.tcp.written) - before
-    count = classes.WebsocketChat.most_behind // frame
+    for text in ("one", "two"):
+        post(whole.http_chat, text)
+    assert (sent(ann), sent(bob)) == (["one", "two"], [])
+    bob.resumeProducing()
+    post(whole.http_chat, "three")
+    assert sent(bob) == ["one", "two", "three"]
+
+
+def test_for_whom_too_much_waits_is_dropped_and_the_others_hear_all(whole, classes):
+    ann, bob = join(whole.factory), join(whole.factory)
+    bob.pauseProducing()
     with log_events() as events:
-        for _ in range(count - 3):
-            post(whole.http_chat, "x" * 4000)
+        # In a frame, a message of 1,000 bytes has some more.
+        most = classes.WebsocketChat.most_behind // 1000
+        say_much(whole, most * 8 // 10)
         assert not bob.transport.tcp.aborted
-        for _ in range(10):
-            post(whole.http_chat, "x" * 4000)
+        say_much(whole, most)
     assert bob.transport.tcp.aborted and not ann.transport.tcp.aborted
-    assert len(sent(ann)) == count + 8
-    assert "does not read" in events[0]["log_format"]
+    assert len(sent(ann)) == most * 8 // 10 + most
+    said = [formatEvent(event) for event in events]
+    assert said == ["Dropping a client: it does not read"], "say it once"
 
 
-def test_who_reads_again_begins_anew(whole, classes):
+def test_who_reads_all_the_time_is_kept_however_much_is_said(whole, classes):
     ann = join(whole.factory)
-    whole.reactor.writers.append(ann.transport.tcp)
-    for _ in range(3 * classes.WebsocketChat.most_behind // 64_000):
-        ann.pauseProducing()
-        for _ in range(16):
-            ann.pauseProducing()  # the transport says so at each write
-            post(whole.http_chat, "x" * 4000)
+    for _ in range(3):
+        for _ in range(5):
+            ann.pauseProducing()  # A transport says so each time it is written to.
+            say_much(whole, classes.WebsocketChat.most_behind // 10_000)
         ann.resumeProducing()
     assert not ann.transport.tcp.aborted, "a burst is no reason to drop anybody"
+
+
+def test_who_reads_nothing_for_a_minute_is_dropped(whole, classes):
+    ann, bob = join(whole.factory), join(whole.factory)
+    for client in (ann, bob):
+        client.pauseProducing()
+    whole.reactor.advance(classes.WebsocketChat.reading_seconds - 0.1)
+    for client in (ann, bob):
+        client.pauseProducing()
+    bob.resumeProducing()
+    assert not ann.transport.tcp.aborted
+    whole.reactor.advance(classes.WebsocketChat.reading_seconds)
+    assert ann.transport.tcp.aborted and not bob.transport.tcp.aborted
+
+
+def test_who_does_not_read_is_not_read_from(whole):
+    ann = join(whole.factory)
+    ann.pauseProducing()
+    assert ann.transport.tcp.deaf, "each ping that it sends has to be answered"
+    ann.resumeProducing()
+    assert not ann.transport.tcp.deaf
+
+
+def test_who_reads_nothing_and_says_no_token_gains_no_time(whole, classes):
+    ann = connect(whole.factory)
+    ann.pauseProducing()
+    ann.resumeProducing()
+    ann.pauseProducing()
+    whole.reactor.advance(classes.WebsocketChat.token_seconds)
+    assert ann.transport.tcp.aborted
+
+
+def full_poll(whole) -> FakeRequest:
+    """A request whose answer waits in the transport."""
+    post(whole.http_chat, "hello")
+    request = FakeRequest("GET")
+    request.full, request.transport = True, Tcp([])
+    return request.render(whole.http_chat)
+
+
+def test_an_answer_is_finished_when_it_has_been_read(whole):
+    request = full_poll(whole)
+    assert request.written and not request.finished, "else Twisted answers the next one"
+    request.producer.resumeProducing()
+    assert texts(request.reply) == ["hello"]
+    assert whole.reactor.timers() == []
+
+
+def test_who_does_not_read_an_answer_is_dropped(whole, classes):
+    request, gone = full_poll(whole), full_poll(whole)
+    gone.leave()
+    whole.reactor.advance(classes.Answer.reading_seconds)
+    assert request.transport.aborted and not gone.transport.aborted
+    request.leave()
+    assert whole.reactor.timers() == []
+
+
+def test_the_log_has_what_was_refused_and_no_poll(classes, tmp_path):
+    root, polled = Resource(), Resource()
+    polled.render_GET = lambda request: b"news"
+    polled.render_HEAD = lambda request: request.setResponseCode(403) or b""
+    root.putChild(b"", polled)
+    site = classes.ChatSite(root, logPath=f"{tmp_path / 'log'}")
+    site.startFactory()
+    channel, transport = site.buildProtocol(None), StringTransport()
+    channel.makeConnection(transport)
+    for method in ("GET", "HEAD"):
+        channel.dataReceived(f"{method} / HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert transport.value().count(b"HTTP/1.1 ") == 2
+    channel.connectionLost(GONE)
+    site.stopFactory()
+    [line] = (tmp_path / "log").read_text().splitlines()
+    assert '"HEAD / HTTP/1.1" 403 ' in line
 
 
 def test_a_close_that_waits_for_a_slow_reader_goes_on(whole):

@@ -48,6 +48,8 @@ class Member:
 
     def take(self, batch: dict) -> None:
         """Show what is new in a batch, and move the cursor."""
+        if "data" not in batch:
+            return  # but who is here
         epoch, seq = batch["epoch"], batch["seq"]
         self.resets += batch["reset"]
         if batch["reset"] or self.cursor is None:

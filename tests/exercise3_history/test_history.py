@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from twisted.logger import formatEvent
 
-from tests.support.polling import cursor_of, texts
+from tests.support.polling import cursor_of, news_in, texts
+from tests.support.reactor import log_events
 from tests.support.requests import get, post, token
 from tests.support.scenarios import hears_after_a_future_cursor, kept_in_memory
 from tests.support.transport import (
@@ -113,7 +115,7 @@ def test_the_window_ends_with_the_oldest_message_that_is_kept(whole, classes, be
     [batch] = batches(bob)
     assert batch["reset"] is beyond
     assert len(texts(batch)) == classes.MessageStore.most
-    assert batch == get(whole.http_chat, cursors[3 if beyond else 4]).reply
+    assert batch == news_in(get(whole.http_chat, cursors[3 if beyond else 4]).reply)
 
 
 def test_a_cursor_from_the_future_is_told_so(whole):
@@ -132,14 +134,16 @@ def test_who_is_reset_goes_on_from_there(whole):
     assert (sent(bob), batches(bob)[-1]["reset"]) == (["new"], False)
 
 
-@pytest.mark.stages(8, 8)  # Exercise 4 keeps the log.
-def test_a_room_that_was_forgotten_has_another_epoch(whole):
-    epoch, seq = cursor_of(post(whole.http_chat, "hello").reply)
-    for _ in range(2):
-        whole.factory.forget_empty_rooms()
-    reply = get(whole.http_chat, (epoch, seq)).reply
-    assert (reply["reset"], reply["seq"], reply["data"]) == (True, 0, [])
-    assert reply["epoch"] != epoch
+def test_who_says_it_again_and_again_and_reads_nothing_is_dropped_once(whole):
+    ann = join(whole.factory)
+    say(ann, "x" * 4000, "an id")
+    ann.pauseProducing()
+    with log_events() as events:
+        for _ in range(1000):
+            say(ann, "x" * 4000, "an id")
+    assert ann.transport.tcp.aborted
+    said = [formatEvent(event) for event in events]
+    assert said == ["Dropping a client: it does not read"]
 
 
 def test_a_long_history_drops_nobody(whole, classes):
@@ -160,7 +164,11 @@ def test_a_long_history_drops_nobody(whole, classes):
 
 
 def test_a_message_is_a_dataclass_that_nobody_changes(classes):
-    message = classes.Message(1, "a", "hello")
-    assert dataclasses.asdict(message) == {"seq": 1, "id": "a", "text": "hello"}
+    names = [field.name for field in dataclasses.fields(classes.Message)]
+    told_by = ["author", "said_at"] if hasattr(classes, "Presence") else []
+    assert names == ["seq", "id", "text", *told_by]
+    message = classes.Message(1, "a", "hello", *told_by)
+    said = {"seq": 1, "id": "a", "text": "hello"}
+    assert dataclasses.asdict(message) == said | {name: name for name in told_by}
     with pytest.raises(dataclasses.FrozenInstanceError):
         message.text = "other"

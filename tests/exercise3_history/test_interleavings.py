@@ -70,7 +70,7 @@ class TwoSteps(Socket):
     """As it must not be: takes the history, and goes live in another visit."""
 
     def come(self) -> None:
-        room = self.whole.factory.rooms["1"]
+        room = self.whole.factory.rooms[1]
         self.clients, room.clients = room.clients, []
         super().come()
         room.clients = self.clients
@@ -102,7 +102,7 @@ def play(classes, stepper, make: type, visits: list[str], turns: int):
         def speak(name: str) -> Callable[[], None]:
             def body() -> None:
                 steps.stop("S")
-                in_reactor(say_in, whole.factory.rooms["1"], f"news of {name}")
+                in_reactor(say_in, whole.factory.rooms[1], f"news of {name}")
 
             return body
 

@@ -71,10 +71,11 @@ def history_machine(classes):
             if which > len(self.said):
                 return
             text, room = self.said[-which]
-            before = self.chat.factory.rooms[f"{room}"].messages.seq
+            log = self.chat.factory.rooms[room].messages
+            assert log.seq > 0, "it is the log in which the text is"
+            before = log.seq
             [stored] = post(self.chat.http_chat, text, room, text).reply["data"]
-            after = self.chat.factory.rooms[f"{room}"].messages.seq
-            assert (stored["text"], after) == (text, before)
+            assert (stored["text"], log.seq) == (text, before)
 
         @rule(target=comers, room=ROOMS)
         def comer_begins(self, room):

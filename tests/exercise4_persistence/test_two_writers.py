@@ -10,14 +10,15 @@ SINCE_STAGE = 9
 BATCHES = 100
 WRITER = """
 import json
+from types import SimpleNamespace
 from twisted_chat import storage
 
 seq, heard = 0, []
 print("ready", flush=True)
 input()
 for n in range({batches}):
-    said = {{f"both {{n}}": "hello", f"{name} {{n}}": "hello"}}
-    news, stored = storage.store({{"{room}": (seq, said)}})["{room}"]
+    said = {{f"both {{n}}": {text}, f"{name} {{n}}": {text}}}
+    news, stored = storage.store({{{room}: (seq, said)}})[{room}]
     assert stored.keys() == said.keys(), "each id is stored"
     heard += [(message.seq, message.id) for message in news]
     seq = heard[-1][0]
@@ -47,7 +48,10 @@ def test_two_who_write_make_one_log(on_postgres):
 
 def write(chat, room: str, name: str) -> subprocess.Popen:
     """A process that says things in a room, when it is told to begin."""
-    code = WRITER.format(batches=BATCHES, name=name, room=room)
+    text = '"hello"'
+    if chat.has_names:  # who says it, as well
+        text = f'("hello", SimpleNamespace(user=1, name="{name}"))'
+    code = WRITER.format(batches=BATCHES, name=name, room=room, text=text)
     return subprocess.Popen(
         [sys.executable, "manage.py", "shell", "-v", "0", "--command", code],
         cwd=chat.folder,

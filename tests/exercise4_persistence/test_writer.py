@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tests.support.polling import cursor_of, texts
@@ -12,6 +13,7 @@ from tests.support.transport import batches, connect, join, say, sent, show
 
 SINCE_STAGE = 9
 GONE = Failure(Exception("gone"))
+LINGERING = 5  # seconds; from exercise 6 on who has left is counted for some of them
 
 
 @pytest.fixture
@@ -146,8 +148,8 @@ def test_what_waits_behind_a_failed_commit_fails_with_it(whole, database):
 def test_a_commit_whose_answer_was_lost_leaves_no_gap(whole, database, other_first):
     bob = join(whole.factory)
     lost = post(whole.http_chat, "stored, and nobody knows", id="a")
-    row = database.rooms["1"]
-    row.messages.append(database.classes.Message(1, "a", "stored, and nobody knows"))
+    row = database.rooms[1]
+    row.messages.append(database.message(1, "a", "stored, and nobody knows"))
     row.last_seq, database.is_away = 1, True
     database.answer()
     assert lost.responseCode == 503
@@ -202,7 +204,7 @@ def test_who_leaves_meanwhile_is_not_let_in(whole, database):
     ann.connectionLost(GONE)
     poll.leave()
     answer_all(database)
-    assert whole.factory.rooms["2"].clients == []
+    assert whole.factory.rooms[2].clients == []
 
 
 def test_who_speaks_before_it_is_let_in_is_refused(whole, database):
@@ -211,7 +213,7 @@ def test_who_speaks_before_it_is_let_in_is_refused(whole, database):
     say(ann, "too early")
     assert ann.transport.closed == 4400
     answer_all(database)
-    assert whole.factory.rooms["2"].clients == []
+    assert whole.factory.rooms[2].clients == []
     ann.connectionLost(GONE)
 
 
@@ -219,14 +221,14 @@ def test_a_room_that_was_deleted_refuses_and_no_other(whole, database):
     database.prompt = True
     ann, bob = join(whole.factory), join(whole.factory, 2)
     database.prompt = False
-    database.deleted = {"1"}
+    database.deleted = {1}
     post(whole.http_chat, "first", 2)
     here, there = post(whole.http_chat, "here"), post(whole.http_chat, "there", 2)
     say(ann, "here")
     answer_all(database)
     assert (here.responseCode, ann.transport.closed) == (404, 4404)
     assert texts(there.reply) == ["there"] and sent(bob) == ["first", "there"]
-    database.deleted = {"3"}
+    database.deleted = {3}
     cara, poll = join(whole.factory, 3), get(whole.http_chat, room=3)
     answer_all(database)
     assert (poll.responseCode, cara.transport.closed) == (404, 4404)
@@ -234,24 +236,60 @@ def test_a_room_that_was_deleted_refuses_and_no_other(whole, database):
         client.connectionLost(GONE)
 
 
+def test_who_floods_one_room_has_what_is_said_in_others_refused(whole, classes):
+    whole.factory.database.prompt = False
+    get(whole.http_chat, room=1), get(whole.http_chat, room=2)
+    answer_all(whole.factory.database)
+    for number in range(classes.Writer.most_waiting + 1):
+        post(whole.http_chat, f"{number}")
+    assert post(whole.http_chat, "honest", 2).responseCode == 503
+    answer_all(whole.factory.database)
+
+
+def forget(whole) -> None:
+    """Have the empty rooms forgotten, when those who left are gone for good."""
+    whole.reactor.advance(LINGERING)
+    whole.factory.forget_empty_rooms()
+
+
 def test_a_room_is_not_forgotten_while_something_is_under_way(whole, database):
     post(whole.http_chat, "hello").leave()
     get(whole.http_chat, room=2)
-    for _ in range(3):
-        whole.factory.forget_empty_rooms()
-    assert {*whole.factory.rooms} == {"1", "2"}
+    whole.factory.forget_empty_rooms()
+    assert {*whole.factory.rooms} == {1, 2}
     answer_all(database)
-    for _ in range(2):
-        whole.factory.forget_empty_rooms()
+    forget(whole)
     assert whole.factory.rooms == {}
+
+
+def test_a_room_is_kept_while_somebody_is_in_it(whole, database):
+    database.prompt = True
+    ann = join(whole.factory)
+    poll = get(whole.http_chat, cursor_of(post(whole.http_chat, "hello", 2).reply), 2)
+    whole.factory.forget_empty_rooms()
+    assert {*whole.factory.rooms} == {1, 2}
+    ann.connectionLost(GONE)
+    poll.leave()
+    forget(whole)
+    assert whole.factory.rooms == {}, "nobody is there any more, and it is still kept"
+
+
+def test_somebody_looks_for_empty_rooms_now_and_then(classes):
+    clock, looks = Clock(), []
+    assert classes.forgetting.call[0] == classes.factory.forget_empty_rooms
+    classes.forgetting.clock = clock
+    classes.forgetting.call = (lambda: looks.append(clock.seconds()), (), {})
+    classes.forgetting.startService()
+    clock.advance(classes.ChatFactory.patience)
+    classes.forgetting.stopService()
+    assert looks == [0.0, classes.ChatFactory.patience]
 
 
 def test_a_room_that_was_forgotten_has_the_same_log(whole, database):
     database.prompt = True
     at = cursor_of(post(whole.http_chat, "hello").reply)
     post(whole.http_chat, "missed")
-    for _ in range(2):
-        whole.factory.forget_empty_rooms()
+    forget(whole)
     batch = get(whole.http_chat, at).reply
     assert (batch["reset"], texts(batch)) == (False, ["missed"])
     assert database.calls == ["store", "store", "load"]

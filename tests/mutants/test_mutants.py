@@ -18,7 +18,6 @@ import pytest
 from tests.support.postgres import why_no_postgres
 from tutorial.stages import ROOT, find_stage
 
-pytestmark = pytest.mark.thorough  # It judges the tests, and no stage.
 MUTANTS = sorted(Path(__file__).parent.glob("*/*.patch"))
 
 
@@ -59,7 +58,7 @@ def verdicts(request, tmp_path_factory):
     patches = [
         item.callspec.params["patch"]
         for item in request.session.items
-        if item.path == request.path
+        if item.path == request.path and "verdicts" in item.fixturenames
     ]
     folder = tmp_path_factory.mktemp("mutants")
     pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1)
@@ -67,6 +66,19 @@ def verdicts(request, tmp_path_factory):
     pool.shutdown(cancel_futures=True)
 
 
+def test_each_mistake_names_a_test_that_there_is():
+    tests = Path(__file__).parents[1]
+    code = {file: file.read_text("utf-8") for file in tests.rglob("test_*.py")}
+    gone = []
+    for patch in MUTANTS:
+        file, _, test = head(patch)["Caught by"].partition("::")
+        found = code.get(tests / file, "")
+        if f"def {test.partition('[')[0]}(" not in found:
+            gone.append(f"{name(patch)}: {file}::{test}")
+    assert not gone, gone
+
+
+@pytest.mark.thorough  # It judges the tests, and no stage.
 @pytest.mark.parametrize("patch", MUTANTS, ids=name)
 def test_the_mistake_is_caught_and_named(
     patch, verdicts: dict[Path, Future[subprocess.CompletedProcess]], request

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tutorial.site.edits import EditError, FileEdit, put_in, ranges, script
+from tutorial.site.generated import diff_page
 from tutorial.site.measure import value
 from tutorial.site.moves import find_moves, symbol_moves
 from tutorial.site.pages import Page
@@ -209,6 +211,17 @@ def test_each_class_of_stage_4_has_its_place_in_stage_5():
     assert places["HttpChat.render_POST"][0] == "twisted_chat/resources.py"
 
 
+def test_a_class_without_its_methods_is_compared_to_the_end_of_its_lines():
+    old, new = load_stages()[3:5]
+    moves = symbol_moves(old.folder, new.folder, [*new.changes, *new.adds])
+    [factory] = [move for move in moves if move.old and move.old[1] == "ChatFactory"]
+    assert factory.fate == "moved and changed"
+    assert "    messages = {}  # stamp -> text" in factory.was.splitlines()
+    assert "messages = {}" not in factory.now and "def " not in factory.was
+    [made] = [m for m in moves if m.new and m.new[1] == "MessageStore.__init__"]
+    assert made.now.endswith("# by rising stamp")
+
+
 def test_rewriting_keeps_what_was_left_out_left_out():
     expected = ("[...]", "Ran 3 tests", "[...]", "OK")
     actual = ("Found 4", "noise", "Ran 4 tests", "more", "noise", "OK")
@@ -229,3 +242,25 @@ def test_a_measured_figure_has_a_key():
 def test_a_measured_figure_has_three_digits(monkeypatch, figure, printed):
     monkeypatch.setattr("tutorial.site.measure.kept", lambda: {"rate": figure})
     assert value("rate") == printed
+
+
+def test_what_only_moved_is_a_line_and_what_changed_stands_old_beside_new():
+    page = diff_page(*load_stages()[3:5])
+    moved = page.markdown.partition("## What only moved")[2].partition("\n## ")[0]
+    assert "`WebsocketChat.send`" in moved
+    assert "render_POST" not in moved
+    figures = {
+        soup.figcaption.code.get_text(): soup
+        for soup in (BeautifulSoup(html, "html.parser") for html in page.html.values())
+        if soup.figcaption
+    }
+    changed = figures["HttpChat.processDelayedRequests"]
+    assert "moved and changed" in changed.figcaption.get_text()
+    assert "getData" in changed.select_one("del").find_next("del").get_text()
+    assert any("next_after" in line.get_text() for line in changed.select("ins"))
+    store = figures["ChatFactory.store"]
+    assert "gone" in store.figcaption.get_text() and not store.select("ins")
+    # The classes that went elsewhere are folded where they were.
+    for line in figures["chatserver.py"].select("del"):
+        if line.get_text().startswith("class "):
+            assert line.find_parent("details")

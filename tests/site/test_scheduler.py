@@ -763,3 +763,133 @@ def test_nothing_on_the_page_is_handled_inline(toy):
               each.getAttributeNames().filter(name => name.startsWith("on")))"""
         )
         assert inline == []
+
+
+# What one should not have to do, or to look for
+
+
+def test_where_one_order_is_left_it_runs_to_the_end(toy):
+    with toy("#sorted/ticking/A1.A2.B2") as page:
+        run_on = page.button("Only one order is left")
+        expect(run_on).to_be_hidden()
+        page.play("R")
+        run_on.click()
+        assert page.schedule == "A1 A2 B2 R B1"
+        assert page.fragment == SKIPPED
+        expect(page.status).to_contain_text("m1 is lost: skipped.")
+        expect(run_on).to_be_hidden()
+        page.press("uue")  # two are open again, and the key does nothing
+        assert page.schedule == "A1 A2 B2"
+        page.press("3e")
+        assert page.schedule == "A1 A2 B2 R B1"
+
+
+@pytest.mark.parametrize("level", ["counter", "gil"])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [("Yes, a message is lost.", "As you said."), ("No, both arrive now.", "You said")],
+)
+def test_who_knows_the_order_says_what_comes_and_sees_it(level, answer, said, toy):
+    with toy(f"#level/{level}") as page:
+        page.button(answer).click()
+        assert page.schedule == "A1 A2 B2 R B1"
+        expect(page.status).to_contain_text(said)
+        expect(page.status).to_contain_text("The goal is reached.")
+        expect(page.button("Next level")).to_be_visible()
+        expect(page.button(answer)).to_be_hidden()
+
+
+def test_the_wrong_message_lost_is_said_to_be_the_wrong_one(toy):
+    with toy("#level/wrong-place") as page:
+        page.play("A1 A2 B2 R B1")
+        expect(page.status).to_contain_text(
+            "You have lost m1, and this level asks for m2"
+        )
+        page.button("Start again").click()
+        page.play("A2 A1 B1 R B2")
+        expect(page.status).to_contain_text("The goal is reached.")
+
+
+def test_the_last_level_ends_with_a_finale_when_none_is_left(toy):
+    with toy("#level/one-thread") as page:
+        win(page)
+        finale = page.root.locator(".finale")
+        expect(finale).to_be_hidden()
+        expect(page.root.locator(".lesson")).to_contain_text(
+            "Still to play: level 1, 2,"
+        )
+        for level in level_ids()[:-1]:
+            page.level(level)
+            win(page)
+        page.level("one-thread")
+        page.play("P1 R P2")
+        expect(finale).to_be_visible()
+        expect(finale).to_contain_text("a number promises order only if")
+
+
+def test_a_digit_plays_although_a_clock_was_just_chosen(toy):
+    with toy("#level/one-thread") as page:
+        clock = page.root.get_by_label("Clock")
+        clock.focus()
+        clock.select_option("frozen")
+        page.press("132")
+        assert page.schedule == "P1 R P2"
+        expect(clock).to_have_value("frozen")
+
+
+def test_the_skip_link_leads_to_the_game(toy):
+    with toy(**PHONE) as page:
+        page.press(["Tab"])
+        assert page.focused == "Skip to the game"
+        page.press(["Enter", "Tab", "Enter"])
+        assert page.schedule == "A1"
+
+
+# A level, and a schedule whose store is long in words.
+LONG = [("sorted", "A1 A2 B2 R B1"), ("rising", "L1 A1 B1 R U1 L2 A2 B2 U2")]
+
+
+@pytest.mark.parametrize(("level", "schedule"), LONG)
+def test_on_a_phone_nothing_moves_and_all_is_in_sight(level, schedule, toy):
+    with toy(f"#level/{level}", **PHONE) as page:
+        buttons = [page.step_button(thread) for thread in KEYS]
+
+        def places_now():
+            boxes = [button.bounding_box() for button in buttons]
+            return [{key: round(size) for key, size in box.items()} for box in boxes]
+
+        places = places_now()
+        for step in schedule.split():
+            thread = "R" if step == "R" else step[1:]
+            page.step_button(thread).click()
+            status = page.status.bounding_box()
+            assert status["y"] + status["height"] <= 740, step
+            if page.root.locator(".forced:visible, .outcome :visible").count() == 0:
+                assert places_now() == places, step
+                lowest = max(box["y"] + box["height"] for box in places)
+                assert lowest <= status["y"], step
+
+
+def test_the_number_is_the_one_that_the_store_gives(toy):
+    with toy("#rising/backward/L1.A1.B1.R.U1.L2.A2") as page:
+        expect(page.status).to_contain_text("Writer 2 takes 2.0..04.")
+        card = page.root.locator(".axis-card[data-thread='2']").bounding_box()
+        grey = page.root.locator(".axis-seen").bounding_box()
+        assert card["x"] > grey["x"] + grey["width"] - card["width"] / 2
+        expect(page.root.locator(".lane[data-thread='2']")).to_contain_text("2.0..04")
+
+
+# Each level, and what in chapter 4 would give it away.
+GIVEN_AWAY = [
+    ("first", "A1 A2 B2 B1"),
+    ("sorted", "A1 A2 B2 R B1"),
+    ("lock", "L1 A1 L2 A2"),
+    ("rising", "replay rising"),
+]
+
+
+@pytest.mark.parametrize(("level", "answer"), GIVEN_AWAY)
+def test_chapter_4_sends_one_to_a_level_before_it_tells_the_answer(level, answer):
+    page = (DOCS / "4_locking_gil.md").read_text("utf-8")
+    assert level in level_ids()
+    assert page.index(f"scheduler.md#level/{level})") < page.index(answer)

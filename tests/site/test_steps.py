@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from tutorial.site.pages import Directive, Page, chapters
+from tutorial.site.pages import Page, chapters
 from tutorial.stages import load_snapshots, stage_files
 
 CHAPTERS = chapters()
@@ -50,9 +50,8 @@ def test_a_chapter_has_the_parts_of_all_chapters_in_their_order(page):
 @chapter
 def test_every_line_that_the_stage_changes_is_shown(page):
     edits = page.edits()
-    for block in page.blocks:
-        if isinstance(block, Directive) and block.name in ("step", "delete"):
-            edits.apply(block)
+    for block in steps_of(page):
+        edits.apply(block)
     missing = edits.missing()
     assert not missing, (
         f"{page.path} should show all that {page.stage.id} changes. It lacks "
@@ -71,7 +70,14 @@ def test_who_types_what_the_page_shows_has_the_stage(page, site, tmp_path):
     built = (site / page.path).with_suffix(".html").read_text("utf-8")
     soup = BeautifulSoup(built, "html.parser")
     for figure in soup.select("figure[data-step]"):
-        follow(figure, mine / figure["data-path"])
+        if figure["data-step"] == "copy":
+            shutil.copytree(
+                page.stage.folder / figure["data-path"],
+                mine / figure["data-path"],
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
+        else:
+            follow(figure, mine / figure["data-path"])
     for folder in sorted((p for p in mine.rglob("*") if p.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -84,6 +90,10 @@ def test_who_types_what_the_page_shows_has_the_stage(page, site, tmp_path):
     assert sorted(found) == sorted(wanted)
     different = [str(path) for path in wanted if found[path] != wanted[path]]
     assert not different, f"After {page.path}, these differ from the stage: {different}"
+
+
+def steps_of(page: Page):
+    return [block for block in page.blocks if block.is_step]
 
 
 def follow(figure, path: Path) -> None:

@@ -21,7 +21,7 @@ STORIES = [
         for block in page.blocks
     )
 ]
-NOT_RUN_AT_MOST = 30
+NOT_RUN_AT_MOST = 33
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 

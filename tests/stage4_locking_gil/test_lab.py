@@ -577,6 +577,11 @@ def test_replay_tells_each_step():
     ]
 
 
+def test_replay_says_the_number_and_not_what_the_clock_said():
+    done = run_lab("replay", "rising", "L1 A1 B1 U1 L2 A2 B2 U2", "--clock", "backward")
+    assert "A2  writer 2 takes 2.0..04" in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize(
     "design, schedule, clock, end",
     [

@@ -15,6 +15,8 @@ from websockets.sync.client import connect
 from wsproto import Connection, ConnectionType
 from wsproto.events import TextMessage
 
+from tests.support.servers import PEOPLE, cookie_header
+
 GREETING = "connected ...."
 CRLF = b"\r\n"
 # How long a client waits for what it should hear. A machine may be busy with other
@@ -34,23 +36,38 @@ class Client:
 
     Where there are rooms, it says its token first: that of `room`, a path, or of the
     first room. Where there is a history, it says its `cursor` as well, if it has one,
-    and what it has missed comes at once, in `first`.
+    and what it has missed comes at once, in `first`. Where there are accounts, it is
+    `user` who has opened the page; who is `here` comes in frames of its own. With
+    `cookies` it sends these, as a browser does, to which all ports are one site.
     """
 
-    def __init__(self, chat, name: str, room: str | None = None, cursor=None):
+    def __init__(
+        self,
+        chat,
+        name: str,
+        room: str | None = None,
+        cursor=None,
+        user: str = PEOPLE[0],
+        token: str | None = None,
+        cookies: dict[str, str] | None = None,
+    ):
         self.chat, self.name, self.room = chat, name, room
+        self.user, self.token, self.cookies = user, token, cookies or {}
         self.cursor, self.texts = cursor, []
+        self.here: list[dict] | None = None  # as it was told last
+        self.strangest: str | None = None  # what it heard, and nobody said
 
     def __enter__(self) -> Client:
         __tracebackhide__ = True
         url, origin = self.chat.ws_url, self.chat.origin
         self.chat.note(f"{self.name} opens {url} from a page of {origin}")
-        token = self.chat.token(self.room)
+        token = self.token or self.chat.token(self.room, self.user)
         with ExitStack() as stack:
             try:
                 opening = connect(
                     url,
                     origin=origin,
+                    additional_headers=cookie_header(self.cookies),
                     proxy=None,
                     compression=None,
                     max_size=None,
@@ -90,17 +107,34 @@ class Client:
         with suppress(ConnectionClosed):  # What is not heard then, says it better.
             self.socket.send(frame)
 
-    def receive(self, should: str = "hear something") -> str:
-        """The next frame. Raises AssertionError with a sentence if there is none."""
+    def receive(self, should: str = "hear something", seconds: float = SECONDS) -> str:
+        """The next frame. Raises AssertionError with a sentence if there is none.
+
+        A frame that tells who is here goes to `here`, and is passed over.
+        """
         __tracebackhide__ = True
         try:
-            return self.socket.recv(timeout=SECONDS)
+            while self.tells_who_is_here(frame := self.socket.recv(timeout=seconds)):
+                pass
+            return frame
         except TimeoutError:
-            instead = f"nothing in {SECONDS:g} s"
+            instead = f"nothing in {seconds:g} s"
         except ConnectionClosed as closed:
             instead = f"the server closed the connection ({closed})"
         self.chat.note(f"{self.name} hears {instead}")
         raise AssertionError(f"{self.name} should {should}. Instead: {instead}.")
+
+    def tells_who_is_here(self, frame: str | bytes) -> bool:
+        """Is this a frame that tells who is here? Then `here` is what it tells."""
+        if not self.chat.has_names or not isinstance(frame, str):
+            return False
+        with suppress(ValueError):
+            said = json.loads(frame)
+            if isinstance(said, dict) and "here" in said and "data" not in said:
+                self.here = said["here"]
+                self.chat.note(f"{self.name} hears {short(frame, 150)}")
+                return True
+        return False
 
     def batch(self, frame: str) -> dict:
         """The batch in a frame, with its epoch, seq, reset and data.
@@ -122,10 +156,17 @@ class Client:
         return batch
 
     def next(self) -> str:
-        """The next text. Of a batch, what is not newer than its cursor is no news."""
+        """The next text. Of a batch, what is not newer than its cursor is no news.
+
+        A server may have a word of its own to say, as when somebody leaves. What
+        nobody said, and no greeting is, is passed over.
+        """
         __tracebackhide__ = True
         if not self.chat.has_history:
-            return self.receive()
+            while (text := self.receive()) not in self.chat.said | {GREETING}:
+                self.chat.note(f"{self.name} hears {short(text)}, which nobody said")
+                self.strangest = text
+            return text
         while not self.texts:
             batch = self.batch(self.receive())
             epoch, seq = self.cursor
@@ -142,26 +183,30 @@ class Client:
         """
         __tracebackhide__ = True
         for text in expected:
+            self.strangest = None
             try:
                 came = self.next()
                 instead = short(came) + "."
                 self.chat.note(f"{self.name} hears {instead}")
             except AssertionError as error:
                 came, instead = None, str(error).rpartition("Instead: ")[2]
+                if self.strangest is not None:
+                    instead = f"{short(self.strangest)}, which nobody said."
             assert came == text, (
                 f"{self.name} should hear {short(text)}, because {because}. "
                 f"Instead: {instead}"
             )
 
-    def is_closed_with(self, code: int, because: str) -> None:
+    def is_closed_with(self, *codes: int, because: str) -> None:
         """Wait until the server closes, and compare its close code.
 
         Raises AssertionError with a sentence if the connection stays open, or is
-        closed with another code or none.
+        closed with none of these codes.
         """
         __tracebackhide__ = True
+        wanted = " or ".join(f"{code}" for code in codes)
         should = (
-            f"The server should close {self.name}'s connection with code {code}, "
+            f"The server should close {self.name}'s connection with code {wanted}, "
             f"because {because}."
         )
         try:
@@ -170,7 +215,7 @@ class Client:
         except ConnectionClosed as closed:
             came = closed.rcvd.code if closed.rcvd else "none"
             self.chat.note(f"{self.name}'s connection is closed with code {came}")
-            assert came == code, f"{should} The code was {came}."
+            assert came in codes, f"{should} The code was {came}."
         except TimeoutError:
             raise AssertionError(
                 f"{should} It is still open after {SECONDS:g} s."
@@ -183,8 +228,14 @@ class RawClient:
     In a `with` block it is let in and greeted; before, it is silent.
     """
 
-    def __init__(self, chat, receive_buffer: int | None = None, room=None):
-        self.chat, self.token, self.came = chat, chat.token(room), b""
+    def __init__(
+        self,
+        chat,
+        receive_buffer: int | None = None,
+        room: str | None = None,
+        user: str = PEOPLE[0],
+    ):
+        self.chat, self.token, self.came = chat, chat.token(room, user), b""
         chat.note("A client opens a WebSocket by hand")
         self.socket = socket.socket()
         self.socket.settimeout(SECONDS)
@@ -286,10 +337,14 @@ def handshake(chat, **changes: str | None) -> bytes:
     return "\r\n".join(["GET /ws HTTP/1.1", *lines, "", ""]).encode("latin-1")
 
 
-def status_of(chat, request: bytes) -> int | None:
-    """The HTTP status with which the chat server answers `request`, None for none."""
+def status_of(chat, request: bytes, port: int | None = None) -> int | None:
+    """The HTTP status with which the chat server answers `request`, None for none.
+
+    With a `port`, it is another server's.
+    """
     chat.note(f"A client sends {request!r}")
-    with socket.create_connection(("127.0.0.1", chat.chat_port), SECONDS) as connection:
+    address = ("127.0.0.1", port or chat.chat_port)
+    with socket.create_connection(address, SECONDS) as connection:
         connection.sendall(request)
         came = connection.recv(65536)
     chat.note(f"It is answered {came.partition(CRLF)[0]!r}")

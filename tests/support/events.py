@@ -16,11 +16,14 @@ import time
 import pytest
 
 from tests.support import servers
+from tests.support.inside import NotJudged
 from tests.support.servers import Chat, NotStarted, Server
+from tests.support.wording import plainly
 from tutorial.limits import Limits, limits_here
 from tutorial.mistakes import name_mistakes, printable, shorten
 from tutorial.processes import adopt_orphans, below, how, kill_all
-from tutorial.tasks import Task, task_of, urgency
+from tutorial.stages import load_stages
+from tutorial.tasks import Task, cause, place, task_of, tasks_of
 
 # What the tests bring along, by fixture. If it does not start, no folder is to blame.
 TOOLS = {
@@ -30,6 +33,9 @@ TOOLS = {
 
 # What pytest and Playwright add to explain the test's own code.
 EXPLAINED = re.compile(r"\n(?:assert |Call log:).*", re.S)
+
+# The last line of a traceback.
+ERROR = re.compile(r"(?m)^(?:\S+ \[[^]]*\] )?\s*((?:\w+\.)*[A-Z]\w+: .+)$")
 
 # Before pytest takes the standard output for itself.
 _events = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -70,11 +76,13 @@ class Reporter:
         self.limits = limits
         self.chat: Chat | None = None
         self.failed_tasks: set[Task] = set()
+        self.blames: Task | None = None  # whose fault the last failure was
         self.failed_since: float | None = None
         self.left_out = 0  # thorough tests that nobody asked for
         servers.START_SECONDS = limits.start
         servers.MANAGE_SECONDS = limits.manage
         servers.STOP_SECONDS = limits.stop
+        servers.MOST_IN_A_FILE = limits.disk
         adopt_orphans()
 
     def pytest_deselected(self, items):
@@ -84,7 +92,7 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
-        items.sort(key=lambda item: -urgency(task_of(item.nodeid)))
+        items.sort(key=lambda item: place(task_of(item.nodeid)))
 
     def pytest_collection_finish(self, session):
         tests = [item.nodeid for item in session.items]
@@ -109,18 +117,23 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item, nextitem):
-        # A task that has failed has failed; who waits has waited long enough; and what
-        # a browser shows is no news where something plainer has failed.
+        # A task that has failed has failed, and so have those that need it; who waits
+        # has waited long enough; and what a browser shows is no news where something
+        # plainer has failed.
         task, since = task_of(item.nodeid), self.failed_since
         late = since and time.monotonic() - since > self.limits.after_failure
         plain = any(not failed.in_browser for failed in self.failed_tasks)
-        if late or task in self.failed_tasks or (plain and task.in_browser):
+        known = task in self.failed_tasks or cause(task, self.failed_tasks)
+        if late or known or (plain and task.in_browser):
             # pytest would end here what the next test does not need.
             item.session._setupstate.teardown_exact(nextitem)
             return True
-        self.failure, self.skipped = None, False
+        self.failure, self.skipped, self.says, self.blames = None, False, "", None
+        self.inside = task.inside
         if self.chat:
             self.chat.wire.clear()
+            self.chat.erred = None
+            self.chat.script_errors.clear()
         self.began = time.monotonic()
         self.overdue = threading.Timer(self.limits.test, self.give_up, [item])
         self.overdue.daemon = True
@@ -131,8 +144,15 @@ class Reporter:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item, call):
         report = yield
-        if report.failed and not self.failure:
-            self.fail(item, call.excinfo.value)
+        error = call.excinfo.value if call.excinfo else None
+        if self.inside and (report.failed or isinstance(error, NotJudged)):
+            # Their code ran in this process: only what the test itself says is a fault.
+            if report.failed and isinstance(error, AssertionError) and not self.says:
+                self.fail(item, error)
+            else:
+                self.says = self.says or str(error) or type(error).__name__
+        elif report.failed and not self.failure:
+            self.fail(item, error)
             if self.failure["kind"] != "wrong":
                 item.session.shouldstop = self.failure["kind"]
         self.skipped = self.skipped or report.skipped
@@ -146,17 +166,25 @@ class Reporter:
         outcome = "skipped" if self.skipped else "passed"
         if self.failure:
             outcome = "failed"
+        elif self.says:
+            outcome = "not judged"
         tell(
             "result",
             test=item.nodeid,
             outcome=outcome,
             seconds=round(time.monotonic() - self.began, 3),
             failure=self.failure,
+            says=self.says,
+            blames=self.blames.id if self.failure and self.blames else "",
         )
 
     def give_up(self, item) -> None:
         """End the process: a test takes too long. Called from another thread."""
-        self.fail(item, AssertionError(f"Not over after {self.limits.test:g} s."))
+        says = f"Not over after {self.limits.test:g} s."
+        if self.inside:
+            self.says = self.says or says
+        else:
+            self.fail(item, AssertionError(says))
         self.tell_result(item)
         tell("over")
         os._exit(1)
@@ -170,19 +198,22 @@ class Reporter:
             if code is not None:
                 says = f"{server.name} was running. Then it {how(code)}."
                 raise Stopped(says, server)
+            began = time.monotonic()
             if not server.answers(self.limits.answer):
+                waited = min(time.monotonic() - began, self.limits.answer)
                 raise Stopped(
                     f"{server.name} runs, but does not react to a request within "
-                    f"{self.limits.answer:g} s. Does something in it wait, or go round "
+                    f"{waited:.0f} s. Does something in it wait, or go round "
                     "for ever?",
                     server,
                 )
 
     def fail(self, item, error: BaseException) -> None:
         """Look into the failure of a test, and keep all that is known of it."""
-        self.failed_tasks.add(task_of(item.nodeid))
+        task = task_of(item.nodeid)
         self.failed_since = self.failed_since or time.monotonic()
         if isinstance(error, ToolFailed):
+            self.failed_tasks.add(task)
             self.failure = {
                 "kind": "tool",
                 "says": str(error),
@@ -190,9 +221,9 @@ class Reporter:
                 "output": shorten(error.output, item.config.rootpath),
             }
             return
-        kind = "wrong" if self.chat else "not-started"
-        says, server = str(error), None
-        if not isinstance(error, AssertionError):
+        kind = "wrong" if self.chat or self.inside else "not-started"
+        says, server = plainly(str(error)), None
+        if says == str(error) and not isinstance(error, AssertionError):
             says = f"{type(error).__name__}: {error}"
         try:
             if isinstance(error, NotStarted | Stopped):
@@ -200,12 +231,16 @@ class Reporter:
             if self.chat:
                 server = self.chat.servers[not item.path.name.startswith("test_1_")]
                 self.look()
+                for more in (self.script_error(task), self.server_error()):
+                    says = f"{more}\n{says}" if more else says
+                server = self.chat.erred[0] if self.chat.erred else server
         except NotStarted as error:
             kind, says, server = "not-started", error.says, error.server
             if self.chat:
                 kind, says = "stopped", f"It ran once, and then not again. {says}"
         except Stopped as error:
             kind, says, server = "stopped", str(error), error.server
+        self.failed_tasks.add(self.blames or task)
         first, *rest = EXPLAINED.sub("", printable(says)).splitlines() or [""]
         first = first[:1000]
         self.failure = {"kind": kind, "says": first, "wire": []}
@@ -222,6 +257,33 @@ class Reporter:
                 "output": shorten(output, folder),
                 "mistakes": [str(finding) for finding in mistakes],
             }
+
+    def server_error(self) -> str:
+        """What a server failed at meanwhile, as a sentence; empty if none did."""
+        if not self.chat.erred:
+            return ""
+        server, what = self.chat.erred
+        errors = ERROR.findall(printable(server.output()))
+        why = f" It said: {errors[-1].strip()[:300]}" if errors else ""
+        return f"{server.name} failed at {what} (500).{why}"
+
+    def script_error(self, task: Task) -> str:
+        """What a script of the page failed at, as a sentence; empty if none did.
+
+        The failure is then that of the task that asks for the script.
+        """
+        if not task.in_browser or not self.chat.script_errors:
+            return ""
+        error, file, line, path = self.chat.script_errors[0]
+        stage = self.chat.target.stage
+        asking = [one for one in tasks_of(stage) if file in one.scripts]
+        if not asking and task.stage == load_stages()[0].id:
+            # Some other name: it belongs to the page that it stands on.
+            page = "long_poll.js" if "long_poll" in path else "websocket.js"
+            asking = [one for one in tasks_of(stage) if page in one.scripts]
+        if asking and task not in asking:
+            self.blames = asking[-1]
+        return f"{file}, line {line}, fails in the browser: {error}"
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self):

@@ -49,11 +49,12 @@ class Request:
         headers=None,
         token=None,
         room=None,
+        seconds=SECONDS,
     ):
-        self.chat, self.what = chat, f"{method} {short(path)}"
+        self.chat, self.what, self.seconds = chat, f"{method} {short(path)}", seconds
         chat.note(f"{self.what} {short(body)}" if body else self.what)
         self.connection = http.client.HTTPConnection(
-            "127.0.0.1", chat.chat_port, timeout=SECONDS
+            "127.0.0.1", chat.chat_port, timeout=seconds
         )
         headers = {"Origin": chat.origin} if headers is None else headers
         if token := chat.token(room) if token is None else token:
@@ -75,7 +76,7 @@ class Request:
             text = response.read(1_000_000).decode("utf-8", "replace")
         except TimeoutError:
             raise AssertionError(
-                f"{self.what} should be answered, but was not in {SECONDS:g} s."
+                f"{self.what} should be answered, but was not in {self.seconds:g} s."
             ) from None
         except (OSError, http.client.HTTPException) as error:
             raise AssertionError(
@@ -84,14 +85,20 @@ class Request:
         finally:
             self.connection.close()
         self.chat.note(f"{self.what} is answered {response.status} {_shown(text, 150)}")
+        self.chat.note_status(self.chat.chat_port, self.what, response.status)
         try:
             reply = json.loads(text, object_hook=Reply) if text else Reply()
             assert isinstance(reply, Reply)
         except (ValueError, AssertionError):
+            if self.what.startswith("OPTIONS"):  # A browser reads the headers alone.
+                return Answer(response.status, response.headers, Reply())
             raise AssertionError(
                 f"{self.what} should be answered with JSON, not with "
                 f"{response.status} {_shown(text)}."
             ) from None
+        # To whoever reads the JSON, `true` is no 1.
+        well = "data" not in reply or json.dumps(reply.get("status")) == "1"
+        assert well, f'{self.what} should be answered with "status": 1, not {reply}.'
         return Answer(response.status, response.headers, reply)
 
     def leave(self) -> None:
@@ -118,9 +125,14 @@ def ask(chat, cursor=None, wait: int | None = None, **options) -> Request:
 
 def post(chat, text: str | bytes, id: str | None = None, **options) -> Answer:
     """Say `text` by POST."""
+    return posting(chat, text, id, **options).answer()
+
+
+def posting(chat, text: str | bytes, id: str | None = None, **options) -> Request:
+    """Say `text` by POST, and do not wait for the answer."""
     options.setdefault("headers", {"Origin": chat.origin})
     options["headers"]["Content-Type"] = "application/x-www-form-urlencoded"
-    return Request(chat, "POST", "/", chat.form(text, id), **options).answer()
+    return Request(chat, "POST", "/", chat.form(text, id), **options)
 
 
 def cursor_of(reply: dict) -> float | tuple[str, int]:
@@ -141,6 +153,12 @@ def texts(reply: dict) -> list[str]:
     reply["data"]  # says what is wrong if there is none
     data = data_of(reply)
     return data if isinstance(data, list) else [data]
+
+
+def news_in(reply: dict) -> dict:
+    """An answer without who is here, which from `6_names` on is told along with it."""
+    beside = {"here", "here_version"}
+    return {field: told for field, told in reply.items() if field not in beside}
 
 
 def settle(chat) -> None:

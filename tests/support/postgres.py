@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.servers import wait_until
+from tutorial.copies import workspace
 from tutorial.processes import free_ports
+from tutorial.settings import plain
 
 SERVICE = "postgres"  # the user of whom PostgreSQL makes one, if we are root
 
@@ -26,7 +28,7 @@ def find_postgres() -> Path | None:
 
 
 class Postgres:
-    """A cluster with an empty database, at `url`. Use it in a `with` block.
+    """A cluster that makes empty databases. Use it in a `with` block.
 
     Within it, it can be ended and started again.
     """
@@ -36,15 +38,18 @@ class Postgres:
         self.user = SERVICE if os.geteuid() == 0 else None
         [self.port] = free_ports(1)
         self.process: subprocess.Popen | None = None
-        self.url = f"postgres://{SERVICE}@127.0.0.1:{self.port}/{SERVICE}"
+        self.where = ["-h", "127.0.0.1", "-p", f"{self.port}"]
 
     def __enter__(self) -> Postgres:
-        self.folder = Path(tempfile.mkdtemp(prefix="chat-postgres-"))
+        self.places = ExitStack()
+        self.folder = self.places.enter_context(workspace()) / "postgres"
+        self.folder.mkdir(mode=0o755)
         self.log = (self.folder / "log").open("wb")
         if self.user:
             shutil.chown(self.folder, self.user)
         self.data = self.folder / "data"
         how = ["--auth=trust", f"--username={SERVICE}", "--encoding=UTF8", "--no-sync"]
+        how += ["--no-locale"]
         try:
             code = self._popen("initdb", *how, "-D", self.data).wait(60)
             assert code == 0, self._why_not()
@@ -57,7 +62,7 @@ class Postgres:
     def __exit__(self, *exc) -> None:
         self.stop()
         self.log.close()
-        shutil.rmtree(self.folder)
+        self.places.close()
 
     def _popen(self, program: str, *words) -> subprocess.Popen:
         return subprocess.Popen(
@@ -65,14 +70,21 @@ class Postgres:
             stdout=self.log,
             stderr=self.log,
             cwd=self.folder,
+            env=plain(os.environ),
             user=self.user,
+            umask=0o077,
         )
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        where = ["-h", "127.0.0.1", "-p", f"{self.port}", "-k", ""]
-        self.process = self._popen("postgres", "-D", self.data, *where)
+        self.process = self._popen("postgres", "-D", self.data, *self.where, "-k", "")
         wait_until(self._answers, self._why_not, 30)
+
+    def database(self, name: str) -> str:
+        """Make an empty database. Returns its address."""
+        made = self._popen("createdb", *self.where, "-U", SERVICE, name).wait(30)
+        assert made == 0, self._why_not()
+        return f"postgres://{SERVICE}@127.0.0.1:{self.port}/{name}"
 
     def stop(self) -> None:
         """End it at once, and with it all connections."""
@@ -81,8 +93,7 @@ class Postgres:
             self.process.wait(30)
 
     def _answers(self) -> bool:
-        ready = ["pg_isready", "-h", "127.0.0.1", "-p", f"{self.port}"]
-        return self._popen(*ready).wait(10) == 0
+        return self._popen("pg_isready", *self.where).wait(10) == 0
 
     def _why_not(self) -> str:
         return (self.folder / "log").read_text("utf-8")[-2000:]

@@ -25,7 +25,8 @@ class Proxy:
 
     Each connection breaks when as many bytes went through it, in both directions
     together, as `breaks_after` gives for it. While the line `is_down`, none is let in;
-    while it `is_deaf`, what the server says gets lost, until the next cut.
+    while it `is_deaf`, what the server says gets lost, until the next cut. But a
+    browser that asks whether it may speak is answered: it may ask each time.
     """
 
     def __init__(self, port: int, breaks_after: Iterator[int] | None = None):
@@ -82,9 +83,10 @@ class Proxy:
             ends.append(back)
             self._open.add(back)
             left = [next(self.breaks_after)] if self.breaks_after else None
+            said = [b""]
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, back, left, False))
-                group.create_task(self._pump(there, writer, left, True))
+                group.create_task(self._pump(reader, back, left, said, False))
+                group.create_task(self._pump(there, writer, left, said, True))
         except* (OSError, EOFError):
             pass  # One end has gone, or the line is broken: so goes the other.
         finally:
@@ -92,9 +94,11 @@ class Proxy:
                 self._open.discard(end)
                 end.transport.abort()
 
-    async def _pump(self, reader, writer, left: list[int] | None, hears: bool) -> None:
+    async def _pump(self, reader, writer, left, said: list[bytes], hears: bool) -> None:
         while data := await reader.read(65536):
-            if hears and self.is_deaf:
+            if not hears:
+                said[0] = data
+            elif self.is_deaf and not said[0].startswith(b"OPTIONS "):
                 continue
             if left is not None:
                 data, left[0] = data[: max(left[0], 0)], left[0] - len(data)

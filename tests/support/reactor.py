@@ -31,6 +31,27 @@ def log_events() -> Iterator[list[dict]]:
         globalLogPublisher.removeObserver(events.append)
 
 
+@contextmanager
+def expected_errors() -> Iterator[list[dict]]:
+    """The errors that are logged meanwhile, which `clean_reactor` does not mind."""
+    errors: list[dict] = []
+
+    def expect(event: dict) -> None:
+        if _is_error(event):
+            event["is_expected"] = True  # All who listen are given the same dict.
+            errors.append(event)
+
+    globalLogPublisher.addObserver(expect)
+    try:
+        yield errors
+    finally:
+        globalLogPublisher.removeObserver(expect)
+
+
+def _is_error(event: dict) -> bool:
+    return event.get("isError") or "log_failure" in event
+
+
 def _timers() -> set:
     # pytest-twisted starts each test by a timer of its own, called in_reactor.
     return {call for call in reactor.getDelayedCalls() if "in_reactor" not in str(call)}
@@ -48,7 +69,7 @@ def clean_reactor() -> Iterator[None]:
     with log_events() as events:
         yield
     errors = [
-        event for event in events if event.get("isError") or "log_failure" in event
+        event for event in events if _is_error(event) and not event.get("is_expected")
     ]
     assert not errors, f"errors were logged: {errors}"
     assert not (left := _timers() - timers), f"timers left behind: {left}"

@@ -17,25 +17,51 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlencode, urljoin
 
 import psutil
 from bs4 import BeautifulSoup
 
+from tests.support.forms import sending
+from tests.support.keeping import guarded, read_only
+from tutorial.copies import take_copy
 from tutorial.mistakes import shorten
-from tutorial.processes import below, free_ports, how, is_gone, kill_all
-from tutorial.stages import Stage, copy_stage
+from tutorial.processes import (
+    below,
+    free_ports,
+    how,
+    is_gone,
+    kill_all,
+    no_pidfile,
+)
+from tutorial.settings import KEPT, plain
+from tutorial.stages import Stage
 
 # From these snapshots on, by number, the wire format is another: a client says first
 # which room it is for, an answer to a poll brings all that is new, and messages have
-# numbers, in JSON on a socket, too. In the last one they outlive the server.
-ROOMS, BATCHES, HISTORY, PERSISTENCE = 6, 7, 8, 9
+# numbers, in JSON on a socket, too. Then they outlive the server. In the last one only
+# who is logged in finds a room, and a token is somebody's.
+ROOMS, BATCHES, HISTORY, PERSISTENCE, NAMES = 6, 7, 8, 9, 10
 START_SECONDS = 20.0  # that a server has until it listens
 STOP_SECONDS = 5.0  # that it has to end by itself
+ANSWER_SECONDS = 15.0  # that Django has: to look at a password is work, on purpose
 MANAGE_SECONDS = 60.0  # that manage.py has for a command
+MOST_IN_A_FILE: int | None = None  # bytes that a server may write into one
+STUCK = 5.0  # that a server has to react when it has all the time there is
+LOOK = 0.2  # between two looks at what it does meanwhile
 MOST_OUTPUT = 1_000_000  # bytes of what a server writes that are looked at
-SCRIPTED = Path(__file__).parent / "scripted_clock"
+DEMO_ROOMS = ("Kitchen", "Lobby", "Workshop")
+# Who has an account from the beginning, and by which password; `get` is the first one
+# if nobody else is named.
+PEOPLE = ("Ann", "Bob", "Cy")
+PASSWORD = "a password of the tests"
+# In the Django shell: the accounts, whichever model they are of.
+USERS = "from django.contrib.auth import get_user_model as model; "
+USERS += "users = model().objects; "
+DAY = 24 * 60 * 60
+SHORT_LIFE = 4  # seconds that a token lives in a test that waits for its end
 
 
 @dataclass(frozen=True)
@@ -86,6 +112,7 @@ class Server:
     def __init__(self, name: str, command: list[str], cwd: Path, env: dict, log: Path):
         self.name, self.log, self.cwd, self.env = name, log, cwd, env
         self.command = command
+        self.prefix: tuple[str, ...] = ()  # what starts it
         self.process: subprocess.Popen | None = None
 
     def start(self, port: int) -> None:
@@ -120,7 +147,7 @@ class Server:
     def _launch(self) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                self.command,
+                [*self.prefix, *self.command],
                 cwd=self.cwd,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
@@ -128,6 +155,11 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        if MOST_IN_A_FILE and hasattr(psutil, "RLIMIT_FSIZE"):
+            # Wherever that file is, and whether it still has a name.
+            with suppress(psutil.Error, OSError):
+                both = (MOST_IN_A_FILE, MOST_IN_A_FILE)
+                psutil.Process(self.process.pid).rlimit(psutil.RLIMIT_FSIZE, both)
 
     def _accepts(self) -> bool:
         if self.process.poll() is not None:
@@ -155,7 +187,10 @@ class Server:
         }
 
     def answers(self, seconds: float) -> bool:
-        """Does it react to a request in so many seconds, if only to refuse it?"""
+        """Does it react to a request in so many seconds, if only to refuse it?
+
+        Less will do where it is certain that it never will.
+        """
         # Not even a chat server that takes every path for a poll lets this one wait.
         request = (
             "GET /is-anybody-there?lastupdate=-1 HTTP/1.1\r\n"
@@ -165,12 +200,17 @@ class Server:
             address = ("127.0.0.1", self.port)
             with socket.create_connection(address, timeout=seconds) as connection:
                 connection.sendall(request.encode())
-                connection.recv(1)
+                connection.settimeout(LOOK)
+                idle, deadline = Idle(self.process.pid), time.monotonic() + seconds
+                while not idle.is_stuck() and time.monotonic() < deadline:
+                    with suppress(TimeoutError):
+                        connection.recv(1)
+                        return True
+                return False
         except ConnectionResetError:
             return True
-        except OSError:
+        except (OSError, psutil.Error):
             return False
-        return True
 
     def stop(self) -> None:
         """End the process and all that it started."""
@@ -209,6 +249,11 @@ class Server:
         """The IP addresses on which the process listens."""
         return {c.laddr.ip for c in listening(psutil.Process(self.process.pid))}
 
+    def peers(self) -> set[int]:
+        """The ports of the clients on this machine that it is connected with."""
+        connections = psutil.Process(self.process.pid).net_connections("tcp")
+        return {c.raddr.port for c in connections if c.raddr}
+
     def memory(self) -> int:
         """Resident memory of the process, in bytes."""
         return psutil.Process(self.process.pid).memory_info().rss
@@ -236,6 +281,35 @@ class Server:
         return "\n".join(self.output().splitlines()[-lines:])
 
 
+class Idle:
+    """Watches whether a process that has something to do will ever do it.
+
+    On a busy machine everything takes long. But who sleeps on although there is work,
+    or has computed for STUCK seconds without a word, is not slow.
+    """
+
+    def __init__(self, pid: int):
+        self.process = psutil.Process(pid)
+        self.began = self.used = self._used()
+        self.since = time.monotonic()  # when it was last seen to do anything
+
+    def _used(self) -> float:
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+    def is_stuck(self) -> bool:
+        """To be asked again and again."""
+        try:
+            used, status = self._used(), self.process.status()
+        except psutil.Error:
+            return False
+        if used > self.used or status != psutil.STATUS_SLEEPING:
+            self.since = time.monotonic()
+        self.used = used
+        asleep = time.monotonic() - self.since
+        return asleep > STUCK or used - self.began > STUCK
+
+
 def session(pid: int) -> int | None:
     """The session of process `pid`, where there are any."""
     try:
@@ -255,16 +329,40 @@ def listening(process: psutil.Process) -> list:
 
 @dataclass(frozen=True)
 class Clock:
-    """What `time.time()` returns to the chat server under test, while it is set."""
+    """What `time.time()` returns to the chat server under test, while it is set.
+
+    And how far its clocks are ahead of ours, because a test has let time pass.
+    """
 
     file: Path
 
     def set(self, reading: float) -> None:
         """From now on the clock stands at `reading`, in seconds since the epoch."""
+        self._write(self.file, reading)
+
+    def set_right(self) -> None:
+        """Give a server that does not run yet the real clock."""
+        self.release()
+        self._passed.unlink(missing_ok=True)
+
+    @property
+    def _passed(self) -> Path:
+        return self.file.with_name(self.file.name + ".passed")
+
+    def pass_by(self, seconds: float) -> None:
+        """Let so many seconds go by for the server, in no time.
+
+        Its timers are due then, and called as soon as something wakes it. No clock
+        goes back, ever: a timer that waits already would wait for longer.
+        """
+        before = float(self._passed.read_text()) if self._passed.exists() else 0.0
+        self._write(self._passed, before + seconds)
+
+    def _write(self, file: Path, number: float) -> None:
         # Moved into place, so that nobody reads half a number.
-        new = self.file.with_suffix(".new")
-        new.write_text(repr(reading))
-        new.replace(self.file)
+        new = file.with_suffix(".new")
+        new.write_text(repr(number))
+        new.replace(file)
 
     def release(self) -> None:
         """Give the server the real clock again."""
@@ -275,29 +373,50 @@ class Chat:
     """A running copy of a target: Twisted from stage 2 on, and Django when needed.
 
     The folder itself is never written to, and its database is never opened: `folder`
-    is a copy in `workspace`. With a `database_url` it is told to use that one. Use it
-    in a `with` block. Raises NotStarted where a server does not start.
+    is a copy in `workspace`. With a `database_url` it is told to use that one. Where
+    there are accounts, a token lives for `token_seconds`. Use it in a `with` block.
+    Raises NotStarted where a server does not start.
     """
 
-    def __init__(self, target: Target, workspace: Path, database_url: str = ""):
+    def __init__(
+        self,
+        target: Target,
+        workspace: Path,
+        database_url: str = "",
+        token_seconds: int = DAY,
+    ):
         self.target, self.workspace = target, workspace
-        self.folder = copy_stage(target.folder, workspace / "copy")
+        self.folder = workspace / "copy"
+        self.left_behind = take_copy(target.folder, self.folder)
+        # Of what is a copy already, `check` names the original.
+        self.original = Path(os.environ.get(KEPT) or target.folder)
         self.django_port, self.chat_port = free_ports(2)
         self.clock = Clock(workspace / "clock")
         self.wire: deque[str] = deque(maxlen=60)
+        self.said: set[str] = set()  # by the tests, through either door
+        (workspace / "tmp").mkdir()
+        # During this test: which server failed at what, and what scripts failed at, as
+        # (error, file, line, path of the page).
+        self.erred: tuple[Server, str] | None = None
+        self.script_errors: list[tuple[str, str, int, str]] = []
         self.env = {
-            **os.environ,
+            **plain(os.environ),
+            **guarded(self.original, workspace),
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(workspace / "tmp")),
             "CHAT_PORT": str(self.chat_port),
-            "CHAT_ORIGINS": self.origin,
+            "CHAT_ORIGINS": f"{self.origin},{self.second_origin}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
         }
-        self.env.pop("DJANGO_SETTINGS_MODULE", None)
-        self.env.pop("CHAT_KEY", None)
-        self.env.pop("DATABASE_URL", None)
         if database_url:
             self.env["DATABASE_URL"] = database_url
-        self._tokens: dict[str, str] = {}
+        if self.has_names:
+            # What is older than these takes its time; what is about the life of a
+            # token starts the server with another one.
+            self.env["CHAT_TOKEN_SECONDS"] = str(token_seconds)
+        self._tokens: dict[tuple, str] = {}
+        self._cookies: dict[str, dict[str, str]] = {}
+        self.users: dict[str, int] = {}  # the ids of all who have an account
         self._manage = Server(
             "manage.py", [], self.folder, self.env, workspace / "manage.log"
         )
@@ -309,14 +428,19 @@ class Chat:
             self.env,
             workspace / "django.log",
         )
-        script = {"PYTHONPATH": str(SCRIPTED), "SCRIPTED_CLOCK": str(self.clock.file)}
+        script = {"SCRIPTED_CLOCK": str(self.clock.file)}
         self.twisted = Server(
             "Twisted (twistd -n -y chatserver.py)",
-            [twistd(), "-n", "--pidfile=", "-y", "chatserver.py"],
+            [twistd(), "-n", *no_pidfile(), "-y", "chatserver.py"],
             self.folder,
             self.env | script,
             workspace / "twisted.log",
         )
+        ours = self.original == target.stage.folder
+        if not ours and not workspace.resolve().is_relative_to(self.original):
+            # Ours have been looked at: there the guard will do.
+            for server in (self._manage, self._django, self.twisted):
+                server.prefix = read_only(self.original)
         self.servers = [self._django, self.twisted]
 
     def __enter__(self) -> Chat:
@@ -337,30 +461,50 @@ class Chat:
             says, _, _ = str(error).partition(" It said:")
             says += self._manage.last_words()
             raise NotStarted(says, self._manage) from None
+        if self.has_names:
+            self._make_users(*PEOPLE)
         for file in self.folder.glob("*.sqlite3*"):
             shutil.copy(file, self.workspace)
         self._django.start(self.django_port)
         return self._django
 
-    def token(self, room: str | None = None) -> str | None:
+    def token(self, room: str | None = None, user: str = PEOPLE[0]) -> str | None:
         """What the page of a room gives its client to say first, None before rooms.
 
-        `room` is a path; without it, it is the first room. Raises AssertionError if
-        the page has no token.
+        `room` is a path; without it, it is the first room. Where there are accounts,
+        it is the token of `user`. Raises AssertionError if the page has none.
         """
         __tracebackhide__ = True
         if self.target.stage.number < ROOMS:
             return None
-        if room not in self._tokens:
+        if (room, user) not in self._tokens:
             path = room or self.rooms()[0]
-            page = BeautifulSoup(self.get(path).text, "html.parser")
-            script = page.find("script", id="chat-token")
-            assert script is not None, (
-                f"{path} should carry the token that opens its room, in a json_script "
-                'with the id "chat-token". It has none.'
-            )
-            self._tokens[room] = json.loads(script.string)
-        return self._tokens[room]
+            page = self.get(path, user=user).text
+            self._tokens[room, user] = self.token_in(page, path)
+        return self._tokens[room, user]
+
+    def token_in(self, page: str, path: str) -> str:
+        """The token in the HTML of the page at `path`. Raises as `token` does."""
+        __tracebackhide__ = True
+        script = BeautifulSoup(page, "html.parser").find("script", id="chat-token")
+        assert script is not None, (
+            f"{path} should carry the token that opens its room, in a json_script "
+            'with the id "chat-token". It has none.'
+        )
+        return json.loads(script.string)
+
+    def token_under(self, room: str, env: dict[str, str], user: str = PEOPLE[0]) -> str:
+        """What the page of a room gives its client where Django runs with `env`."""
+        __tracebackhide__ = True
+        code = "from django.test import Client; me = Client(SERVER_NAME='127.0.0.1'); "
+        if self.has_names:
+            code += f"{USERS}me.force_login(users.get(username={user!r})); "
+        code += f"print(me.get({room!r}).content.decode())"
+        self._manage.env = self.env | env
+        try:
+            return self.token_in(self.shell(code), room)
+        finally:
+            self._manage.env = self.env
 
     def data(self, text: str) -> str | list[str]:
         """What an answer that brings `text` has in its "data"."""
@@ -375,6 +519,11 @@ class Chat:
     def is_persistent(self) -> bool:
         """Does what was said outlive the server?"""
         return self.target.stage.number >= PERSISTENCE
+
+    @property
+    def has_names(self) -> bool:
+        """Does a room open for accounts only, and does a token say whose it is?"""
+        return self.target.stage.number >= NAMES
 
     def hello(self, token: str | None, cursor: tuple | None = None) -> str | None:
         """What a socket says first, None for nothing. `cursor` is (epoch, seq)."""
@@ -391,6 +540,7 @@ class Chat:
 
     def saying(self, text: str, id: str | None = None) -> str:
         """What a socket sends to say `text`; with an `id` of its own, or a new one."""
+        self.said.add(text)
         if not self.has_history:
             return text
         return json.dumps({"id": id or new_id(), "text": text})
@@ -399,10 +549,15 @@ class Chat:
         """What a socket hears by one frame."""
         if not self.has_history:
             return [frame]
-        return [message["text"] for message in json.loads(frame)["data"]]
+        # Who is here, is told by another frame.
+        said = json.loads(frame)
+        return [message["text"] for message in said["data"]] if "data" in said else []
 
     def form(self, text: str | bytes, id: str | None = None) -> str:
         """The body of a POST that says `text`."""
+        self.said.add(
+            text if isinstance(text, str) else text.decode("utf-8", "replace")
+        )
         fields = {"new_message": text}
         if self.has_history:
             fields["id"] = id or new_id()
@@ -422,26 +577,51 @@ class Chat:
         """What a browser says in the Origin header when it shows our page."""
         return f"http://127.0.0.1:{self.django_port}"
 
+    @property
+    def second_origin(self) -> str:
+        """The same page by its other name, which to a browser is another site."""
+        return f"http://localhost:{self.django_port}"
+
     def note(self, what: str) -> None:
         """Take down what was sent, or what came, for who reads of a failure."""
         self.wire.append(what)
 
+    def note_status(self, port: int, what: str, status: int) -> None:
+        """Remember of an answer whether the server on `port` failed at it."""
+        if status == 500 and not self.erred:
+            server = self._django if port == self.django_port else self.twisted
+            self.erred = server, what
+
     def restart(self) -> None:
         """Start the chat server anew. It remembers nothing, as on its first day."""
         self.twisted.stop()
+        self.clock.set_right()
         if self.is_persistent:
             for file in self.folder.glob("*.sqlite3*"):
                 file.unlink()
             for file in self.workspace.glob("*.sqlite3*"):
                 shutil.copy(file, self.folder)
+            self._cookies.clear()
+            self._tokens.clear()  # Their rooms may be gone.
+            self.users = {n: key for n, key in self.users.items() if n in PEOPLE}
+            self.rooms()  # Whoever comes back at once finds the room there.
         self.twisted.start(self.chat_port)
 
-    def come_back(self) -> None:
-        """Start the chat server again, after a crash or not, with what is stored."""
+    def come_back(self, **env: str) -> None:
+        """Start the chat server again, after a crash or not, with what is stored.
+
+        The clock is right again, and the variables of `env` are set, this time.
+        """
         self.note("The chat server is started again")
         if self.twisted.process is not None:
             self.twisted.stop()
-        self.twisted.start(self.chat_port)
+        self.clock.set_right()
+        usual = self.twisted.env
+        self.twisted.env = usual | env
+        try:
+            self.twisted.start(self.chat_port)
+        finally:
+            self.twisted.env = usual
 
     def crash(self) -> None:
         """End the chat server as a power cut would: kill -9."""
@@ -453,23 +633,117 @@ class Chat:
         """Where the WebSocket chat is."""
         return f"ws://127.0.0.1:{self.chat_port}/ws"
 
-    def get(self, path: str) -> http.client.HTTPResponse:
-        """GET `path` from Django, without following redirects; the body is read."""
+    def get(
+        self, path: str, host: str | None = None, user: str | None = PEOPLE[0]
+    ) -> http.client.HTTPResponse:
+        """GET `path` from Django, without following redirects; the body is read.
+
+        `host` is the Host header of somebody who knows Django under another name. Where
+        there are accounts, it is `user` who asks, or with None nobody.
+        """
+        cookies = self.cookies(user) if user and self.has_names else {}
+        return self.visit("GET", path, cookies, **({"Host": host} if host else {}))
+
+    def visit(
+        self,
+        method: str,
+        path: str,
+        cookies: dict[str, str],
+        form: dict[str, str] | None = None,
+        **headers: str,
+    ) -> http.client.HTTPResponse:
+        """Ask Django for `path` with these cookies, and take those that it sets.
+
+        With a `form` its fields are the body. Redirects are not followed; the body is
+        read. Raises AssertionError if there is no answer.
+        """
         assert self.django
-        port = self.django_port
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        port, what = self.django_port, f"{method} {path}"
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", port, timeout=ANSWER_SECONDS
+        )
+        headers |= cookie_header(cookies)
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
         try:
-            connection.request("GET", path)
+            body = None if form is None else urlencode(form)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             response.text = response.read(MOST_OUTPUT).decode("utf-8", "replace")
-            self.note(f"GET {path} from Django: {response.status} {response.reason}")
-            return response
+            self.note(f"{what} from Django: {response.status} {response.reason}")
+            self.note_status(self.django_port, what, response.status)
         except (OSError, http.client.HTTPException) as error:
             raise AssertionError(
-                f"GET {path} should be answered by Django within 5 s. Instead: {error}."
+                f"{what} should be answered by Django within {ANSWER_SECONDS:g} s. "
+                f"Instead: {error}."
             ) from None
         finally:
             connection.close()
+        for line in response.headers.get_all("Set-Cookie", []):
+            for name, cookie in SimpleCookie(line).items():
+                cookies[name] = cookie.value
+        return response
+
+    def cookies(self, user: str = PEOPLE[0]) -> dict[str, str]:
+        """What the browser of `user` sends to Django, who has logged in by its form.
+
+        Whoever has no account yet is given one.
+        """
+        __tracebackhide__ = True
+        if user not in self._cookies:
+            self.make_users(user)
+            self._cookies[user] = self.log_in(user)
+        return self._cookies[user]
+
+    def log_in(self, user: str, password: str = PASSWORD) -> dict[str, str]:
+        """Log in by the form to which Django sends who is nobody.
+
+        Returns the cookies. Raises AssertionError if that does not let somebody in.
+        """
+        __tracebackhide__ = True
+        cookies: dict[str, str] = {}
+        response = self.visit("GET", "/chats/", cookies)
+        path = urljoin("/chats/", response.headers.get("Location", ""))
+        assert response.status == 302, (
+            "GET /chats/ without a login should lead to the form for it, by a redirect "
+            f"(302). It was answered {response.status}."
+        )
+        page = BeautifulSoup(self.visit("GET", path, cookies).text, "html.parser")
+        forms = page.select("form:has(input[type=password])")
+        assert len(forms) == 1, (
+            f"{path} should have one form with a field for a password. It has "
+            f"{len(forms)}."
+        )
+        [form] = forms
+        target, fields = sending(form, path)
+        fields |= {"username": user, "password": password}
+        response = self.visit("POST", target, cookies, fields)
+        assert response.status == 302, (
+            f"{user} has an account. POST {target} with the username and the password "
+            f"should log in, and lead on by a redirect. It was {response.status}."
+        )
+        return cookies
+
+    def make_users(self, *names: str) -> None:
+        """Make accounts of these names, with PASSWORD, for those who have none."""
+        assert self.django  # which makes those of PEOPLE
+        if missing := [name for name in names if name not in self.users]:
+            self._make_users(*missing)
+
+    def _make_users(self, *names: str) -> None:
+        code = f"print([users.create_user(name, password={PASSWORD!r}).pk "
+        code = f"{USERS}{code}for name in {[*names]!r}])"
+        output = self.manage("shell", "--verbosity", "0", "--command", code)
+        keys = json.loads(output.splitlines()[-1])
+        self.users.update(zip(names, keys, strict=True))
+
+    def change_user(self, name: str, **fields: str | bool) -> None:
+        """Have an account otherwise, as the admin may; no form is asked."""
+        self.shell(f"{USERS}users.filter(username={name!r}).update(**{fields!r})")
+
+    def delete_user(self, name: str) -> None:
+        """Delete an account, as the admin may."""
+        self.shell(f"{USERS}users.get(username={name!r}).delete()")
 
     def manage(self, *words: str) -> str:
         """Run `python manage.py *words` in the copy; returns its output.
@@ -492,28 +766,35 @@ class Chat:
         keys = json.loads(self.shell(code).splitlines()[-1])
         return [f"/chats/{key}/" for key in keys]
 
-    def rooms(self, below: str = "/chats/") -> list[str]:
-        """The paths of rooms, `below` and a number, to which /chats/ links.
+    def rooms(self, below: str = "/chats/", user: str = PEOPLE[0]) -> list[str]:
+        """The paths of rooms, `below` and a number, to which /chats/ links for `user`.
 
-        A folder need not come with rooms: where there is none yet, one is made.
-        Raises AssertionError if no such room is linked.
+        A folder need not come with rooms: where there are less than three, some are
+        made. Raises AssertionError if no such room is linked.
         """
-        links = self._links()
-        if not any(re.search(r"/\d+/$", path) for path in links):
-            self.make_rooms("Lobby")
-            links = self._links()
+        links = self._links(user)
+        there = {found[0] for path in links if (found := re.search(r"/\d+/$", path))}
+        if missing := DEMO_ROOMS[len(there) :]:
+            self.make_rooms(*missing)
+            links = self._links(user)
         paths = [path for path in links if re.fullmatch(rf"{below}\d+/", path)]
         assert paths, f"/chats/ should link to a room below {below}. It links {links}."
         return paths
 
-    def _links(self) -> list[str]:
-        soup = BeautifulSoup(self.get("/chats/").text, "html.parser")
+    def _links(self, user: str) -> list[str]:
+        soup = BeautifulSoup(self.get("/chats/", user=user).text, "html.parser")
         return [urljoin("/chats/", link["href"]) for link in soup("a", href=True)]
 
     def shell(self, code: str) -> str:
         """Run `code` in the Django shell of the copy; returns what it printed."""
         assert self.django
         return self.manage("shell", "--verbosity", "0", "--command", code)
+
+
+def cookie_header(cookies: dict[str, str]) -> dict[str, str]:
+    """The header by which a browser sends these cookies, if there are any."""
+    said = "; ".join(f"{name}={cookie}" for name, cookie in cookies.items())
+    return {"Cookie": said} if said else {}
 
 
 def new_id() -> str:

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 from twisted.internet.defer import Deferred, execute
 
+SAID_AT = "2026-11-28T19:00:00.123Z"  # whenever it was
+
 
 @dataclass
 class Row:
@@ -27,8 +29,8 @@ class Database:
 
     def __init__(self, classes: SimpleNamespace):
         self.classes = classes
-        self.rooms: dict[str, Row] = {}
-        self.deleted: set[str] = set()
+        self.rooms: dict[int, Row] = {}
+        self.deleted: set[int] = set()
         self.prompt, self.is_away = True, False
         self.asked: list[tuple[Deferred, Callable, tuple]] = []
         self.calls: list[str] = []
@@ -52,12 +54,22 @@ class Database:
             raise self.classes.NotNow
         return own(*args)
 
-    def _row(self, room_id: str) -> Row | None:
+    def message(self, seq: int, id: str, text: str | tuple):
+        """A message as it is stored; from `6_names` on a text has a ticket with it."""
+        if not hasattr(self.classes, "Presence"):
+            return self.classes.Message(seq, id, text)
+        author = None  # of what was said before there were any
+        if isinstance(text, tuple):
+            text, ticket = text
+            author = {"id": ticket.user, "name": ticket.name}
+        return self.classes.Message(seq, id, text, author, SAID_AT)
+
+    def _row(self, room_id: int) -> Row | None:
         if room_id in self.deleted:
             return None
         return self.rooms.setdefault(room_id, Row(f"epoch{room_id}"))
 
-    def _load(self, room_id: str, most: int):
+    def _load(self, room_id: int, most: int):
         row = self._row(room_id)
         return row and (row.epoch, row.last_seq, row.messages[-most:])
 
@@ -73,6 +85,6 @@ class Database:
         for id, text in said.items():
             if id not in known:
                 row.last_seq += 1
-                row.messages.append(self.classes.Message(row.last_seq, id, text))
+                row.messages.append(self.message(row.last_seq, id, text))
         news = [message for message in row.messages if message.seq > seq]
         return news, {m.id: m for m in row.messages if m.id in said}

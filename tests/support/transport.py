@@ -21,6 +21,7 @@ class Transport:
     def __init__(self):
         self.sent: list[str] = []
         self.closed: int | None = None
+        self.pings, self.answers_pings, self.client = 0, True, None
         self.has_producer = True
         self.closing = False
         self.tcp = Tcp(self.sent)
@@ -40,6 +41,13 @@ class Transport:
         self.closed = code
         self.tcp.disconnecting = True
 
+    def ping(self, payload: bytes = b"") -> None:
+        if self.closing:
+            raise LocalProtocolError("closing")
+        self.pings += 1
+        if self.answers_pings:
+            self.client.pongReceived(payload)
+
     def attachProducer(self, producer) -> None:
         self.has_producer = producer
 
@@ -50,36 +58,19 @@ class Transport:
 class Tcp:
     """What carries a WebSocket: takes the bytes of whole frames, some or all.
 
-    The texts in them are appended to `sent`. `takes` is how many bytes the kernel takes
-    at a time; `written` keeps what had to wait for the reactor, `calls` counts.
+    The texts in them are appended to `sent`, and `calls` counts. While it is `deaf`,
+    nothing is read from it.
     """
 
     def __init__(self, sent: list[str]):
         self.sent = sent
-        self.disconnecting = self.aborted = False
-        self.takes: int | Exception = 1 << 20
-        self.written = b""
+        self.disconnecting = self.aborted = self.deaf = False
         self.calls = 0
         self._browser, self._begun = Connection(ConnectionType.CLIENT), ""
 
     def write(self, data: bytes) -> None:
         assert not self.disconnecting, "nothing may follow a close frame"
         self.calls += bool(data)
-        self.written += data
-        self._receive(data)
-
-    def writeSomeData(self, data: bytes) -> int | Exception:
-        assert not self.disconnecting, "nothing may follow a close frame"
-        self.calls += 1
-        if isinstance(self.takes, int):
-            self._receive(data[: self.takes])
-            return min(len(data), self.takes)
-        return self.takes
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-
-    def _receive(self, data: bytes) -> None:
         self._browser.receive_data(data)
         for event in self._browser.events():
             assert isinstance(event, TextMessage), event
@@ -88,16 +79,24 @@ class Tcp:
                 self.sent.append(self._begun)
                 self._begun = ""
 
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+    def pauseProducing(self) -> None:
+        self.deaf = True
+
+    def resumeProducing(self) -> None:
+        self.deaf = False
+
 
 class Reactor(Clock):
-    """A clock, and the transports in which something waits to be sent: `writers`.
+    """A clock for which what is due at once is special.
 
     What is due at once it does at once, but for functions with a name in `next_turn`.
     """
 
     def __init__(self):
         super().__init__()
-        self.writers: list[Tcp] = []
         self.next_turn: set[str] = set()
 
     def callLater(self, delay, function, *args, **kwargs):
@@ -109,14 +108,25 @@ class Reactor(Clock):
         """Do what is due now."""
         self.advance(0)
 
-    def getWriters(self) -> list[Tcp]:
-        return self.writers
+    def timers(self) -> list:
+        """What waits for its time, but for what belongs to being here, from 6 on."""
+        return [call for call in self.getDelayedCalls() if name_of(call) not in HERE]
+
+
+# Who is in the room is pinged, is told who else is, and has a token that will end.
+HERE = ("beat", "gone", "tell_now", "refuse")
+
+
+def name_of(call) -> str:
+    """What the function of a delayed call is called."""
+    return getattr(call.func, "__name__", "")
 
 
 def connect(factory):
     """Let a client connect, and say nothing yet; returns its protocol."""
     transport = Transport()
     client = factory.buildProtocol(SimpleNamespace(transport=transport.tcp))
+    transport.client = client
     client.negotiationStarted(transport)
     client.negotiationFinished()
     return client
@@ -127,11 +137,14 @@ def has_history(client) -> bool:
     return hasattr(client, "say")
 
 
-def join(factory, room: int = 1, cursor: tuple | None = None):
-    """Let a client join, with the (epoch, seq) that it has; returns its protocol."""
+def join(factory, room: int = 1, cursor: tuple | None = None, shown: str | None = None):
+    """Let a client join, with the (epoch, seq) that it has; returns its protocol.
+
+    It shows the token `shown`, or one for the room.
+    """
     client = connect(factory)
     if hasattr(factory, "rooms"):
-        show(client, token(room), cursor)
+        show(client, shown or token(room), cursor)
     return client
 
 
@@ -154,13 +167,23 @@ def say(client, text: str, id: str | None = None) -> None:
 
 def say_in(room, text: str) -> None:
     """Say `text` in a room, or in the one that all share, as the server's own code."""
-    needs_id = "id" in inspect.signature(room.say).parameters
-    room.say(text, *[uuid.uuid4().hex] * needs_id)
+    needed = inspect.signature(room.say).parameters
+    more = [uuid.uuid4().hex] if "id" in needed else []
+    if "ticket" in needed:
+        more.append(SimpleNamespace(user=1, name="Ann"))
+    room.say(text, *more)
 
 
 def batches(client) -> list[dict]:
-    """What a client was sent, from `3_history` on."""
-    return [json.loads(frame) for frame in client.transport.sent]
+    """What a client was sent, from `3_history` on, but for who is here."""
+    frames = [json.loads(frame) for frame in client.transport.sent]
+    return [frame for frame in frames if "here" not in frame]
+
+
+def told_here(client) -> list[list[str]]:
+    """The names of who is here, each time that a client was told, from `6_names` on."""
+    frames = [json.loads(frame) for frame in client.transport.sent]
+    return [[one["name"] for one in f["here"]] for f in frames if "here" in f]
 
 
 def sent(client) -> list[str]:

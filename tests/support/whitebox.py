@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import connections
 from django.utils.functional import empty
 
+from tests.support import requests
 from tests.support.storage import Database
 from tests.support.transport import Reactor
 
@@ -65,9 +66,13 @@ def chat_classes(folder: Path) -> Iterator[SimpleNamespace]:
         classes = SimpleNamespace()
         for module in modules:
             vars(classes).update(vars(module))
+        requests.names = hasattr(classes, "Presence")
         classes.build = partial(_build, modules[0], classes)
         classes.set_clock = partial(_set_clock, modules)
-        yield classes
+        try:
+            yield classes
+        finally:
+            requests.names = False
 
 
 @contextmanager
@@ -157,7 +162,7 @@ class Whole:
         if not hasattr(self.factory, "rooms"):
             return None
         # To look must not make a room.
-        return self.factory.rooms.get("1") or NOBODY
+        return self.factory.rooms.get(1) or NOBODY
 
     @property
     def clients(self) -> list:

@@ -4,7 +4,6 @@ import ast
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
@@ -21,15 +20,8 @@ from markdown.extensions.toc import slugify
 
 from tests.support.servers import free_ports, wait_until
 from tutorial.cli import main
-from tutorial.judge import (
-    Judge,
-    Kind,
-    Result,
-    TaskResult,
-    Unfit,
-    new_workspace,
-    take_copy,
-)
+from tutorial.copies import Unfit, take_copy, workspace
+from tutorial.judge import Judge, Kind, Result, TaskResult
 from tutorial.limits import Limits
 from tutorial.processes import is_gone
 from tutorial.report import SITE
@@ -200,7 +192,7 @@ def test_the_traceback_of_a_syntax_error_is_short(check, mine):
 
 def test_a_chat_server_on_the_wrong_port(check, mine, program):
     [port] = free_ports(1)
-    read = 'os.environ.get("CHAT_PORT", "1025")'
+    read = 'os.environ.get("CHAT_PORT") or "1025"'
     folder = mine(
         "2", chatserver=lambda text: program.prelude + text.replace(read, f"'{port}'")
     )
@@ -306,8 +298,12 @@ def test_a_mistake_is_told_with_all_that_helps(check, mine, tmp_path):
     assert "<b>red</b>" in "\n".join(failure["output"])
     assert "\x1b" not in json.dumps(report)
     by_id = {task["id"]: task["status"] for task in report["tasks"]}
-    assert by_id["say"] == "failed"
-    assert by_id["list"] == by_id["origin"] == "passed"
+    assert (by_id["say"], by_id["list"]) == ("failed", "passed")
+    why = {task["id"]: task["why"] for task in report["tasks"]}
+    assert (by_id["origin"], why["origin"]) == (
+        "not judged",
+        "Say it to everyone fails",
+    )
 
     suite = ET.parse(junit).getroot()
     assert suite.get("tests") == str(len(report["tasks"]) + 1)
@@ -333,7 +329,7 @@ def test_what_a_person_reads(answer, environment, mine):
         "What was sent, and what came:\n    GET /chats/4/ from Django: 200 OK",
         "The last lines of Django (manage.py runserver):",
         "Hint: The page needs a heading, a box with a label",
-        "serve runs: http://127.0.0.1:8080/1_django_ui.html#give-each-room-a-page\n",
+        "read runs: http://127.0.0.1:8080/1_django_ui.html#give-each-room-a-page\n",
         'For another hint, add --hint --hint, or with make ARGS="--hint --hint"\n',
     ]:
         assert text in output, output
@@ -381,6 +377,52 @@ def test_tests_that_are_left_out_cost_no_other_task_its_result(check, mine):
     assert not [says for says in said if "not torn down" in says]
 
 
+# --- What only the inside shows ----------------------------------------------
+
+
+def test_a_lock_that_is_forgotten_is_seen(check, mine):
+    folder = mine(
+        "4", chatserver=lambda text: text.replace("with self.write_lock:", "if True:")
+    )
+    code, report = check("4", folder, limits=LONG)
+    assert (code, report["failure"]["task"]) == (Kind.WRONG.code, "lock")
+    assert (
+        "in the middle of a POST, at chatserver.py, line" in report["failure"]["says"]
+    )
+    failed = [task["id"] for task in report["tasks"] if task["status"] == "failed"]
+    assert failed == ["lock"]
+
+
+@THOROUGH
+def test_other_names_are_not_judged_and_not_wrong(check, mine):
+    folder = mine("5")
+    for file in folder.rglob("*.py"):
+        file.write_text(file.read_text().replace("MessageStore", "Log"))
+    code, report = check("5", folder, limits=LONG)
+    assert (code, report["verdict"]) == (0, "right")
+    why = {task["id"]: task["why"] for task in report["tasks"] if task["why"]}
+    calls = "the chapter calls it MessageStore in twisted_chat/messages.py"
+    assert why == dict.fromkeys(("own-clients", "given", "apart-from-the-web"), calls)
+    assert report["says"] == f"{len(report['tasks']) - 3} tasks passed, 3 not judged."
+
+
+@THOROUGH
+@pytest.mark.parametrize(
+    "act", ["os._exit(0)", "wait()", "raise SystemExit"], ids=["ends", "hangs", "exits"]
+)
+def test_what_the_folder_does_to_who_looks_inside_is_no_fault(
+    check, mine, program, act
+):
+    seen = f"\nif 'pytest' in sys.modules: {act}\n"
+    folder = mine("4", chatserver=lambda text: program.prelude + seen + text)
+    limits = replace(LONG, test=60.0) if act == "wait()" else LONG
+    code, report = check("4", folder, limits=limits)
+    assert (code, report["verdict"]) == (0, "right"), report["failure"]
+    [lock] = [task for task in report["tasks"] if task["id"] == "lock"]
+    assert lock["status"] == "not judged" and lock["why"]
+    assert not program.left()
+
+
 # --- When it is not the folder's fault --------------------------------------
 
 
@@ -396,7 +438,10 @@ def test_what_cannot_be_tried_on_this_machine_is_not_asked_for():
 
 @pytest.mark.parametrize("wrong", [False, True])
 def test_a_tool_that_fails_hides_no_fault_of_the_folder(tmp_path, wrong):
-    judge, lane = Judge(find_stage("2"), tmp_path), SimpleNamespace(started=True)
+    judge, lane = (
+        Judge(find_stage("2"), tmp_path),
+        SimpleNamespace(started=True, name="contract"),
+    )
     one, other = (min(task.tests) for task in tasks_of(find_stage("2"))[:2])
     judge._collect([one, other], left_out=0)
     if wrong:
@@ -486,6 +531,59 @@ def test_whoever_ends_the_check_ends_all(tool, ports, mine, program, signum):
 # --- The copy ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize("judge", ["check", pytest.param("pytest", marks=THOROUGH)])
+def test_settings_that_lead_to_the_original_change_nothing_there(
+    answer, environment, mine, tmp_path, judge
+):
+    """Neither by a link nor by a name that only a running program knows."""
+    folder = mine("1")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "mychat").symlink_to(folder)
+    settings = folder / "django_twisted_chat" / "settings.py"
+    own, theirs = 'BASE_DIR / "db.sqlite3"', 'Path.home() / "mychat" / "db.sqlite3"'
+    text = settings.read_text()
+    assert text.count(own) == 1
+    settings.write_text(text.replace(own, theirs))
+    before = listing(folder)
+    env = environment(*free_ports(2), HOME=str(tmp_path / "home"), **SHORT.write())
+    path = tmp_path / "home" / "mychat"
+    words = ["tutorial", "check", "1", "--no-browser", "--path", path]
+    if judge == "pytest":
+        words = ["pytest", "-x", "--stage=1", f"--path={path}", "tests/contract"]
+    code, output, errors = answer("-m", *words, env=env, patience=PATIENCE)
+    assert code == (Kind.NOT_STARTED.code if judge == "check" else 1), output + errors
+    assert f"The database '{path}/db.sqlite3' is not in the copy" in output
+    assert 'write BASE_DIR / "db.sqlite3"' in output
+    assert listing(folder) == before
+
+
+@THOROUGH
+def test_a_path_that_is_a_word_in_the_code_is_no_matter(check, mine, tmp_path):
+    folder = mine("1").rename(tmp_path / "chats")
+    views = folder / "chat" / "views.py"
+    views.write_text(f"# not {folder}, as in {folder}/\n{views.read_text()}")
+    assert check("1", folder, limits=LONG)[0] == 0
+
+
+def test_a_server_that_fills_the_disk_is_ended(check, mine):
+    fill = """
+import threading
+
+def fill():
+    with open("x.log", "a") as file:
+        for _ in range(100):
+            file.write("x" * 1_000_000)
+
+threading.Thread(target=fill, daemon=True).start()
+threading.Event().wait()
+"""
+    limits = replace(SHORT, disk=20_000_000)
+    code, report = check("2", mine("2", chatserver=fill), limits=limits)
+    assert code == Kind.NOT_STARTED.code
+    says = "It wrote more than 20 MB into files, the most into x.log, and was ended."
+    assert report["failure"]["says"] == says
+
+
 def test_the_copy_takes_what_is_the_projects_and_no_more(mine, tmp_path):
     folder = mine("1").resolve()
     (tmp_path / "secret").write_text("not for the tests")
@@ -497,32 +595,26 @@ def test_the_copy_takes_what_is_the_projects_and_no_more(mine, tmp_path):
         (folder / name).mkdir(parents=True)
         (folder / name / "file").touch()
     (folder / "my env" / "pyvenv.cfg").touch()
-    take_copy(folder, tmp_path / "copy")
-    names = {path.name for path in (tmp_path / "copy").iterdir()}
+    copy = tmp_path / "copy"
+    says = take_copy(folder, copy)
+    names = {path.name for path in copy.iterdir()}
     assert {"manage.py", "chat", "own link"} <= names
     assert not names & {"link", "around", "pipe", "my env", "node_modules", ".git"}
+    assert sorted(says) == [
+        "around is not in the copy: it is a link that leads round in a circle.",
+        "link is not in the copy: it is a link that leads out of the folder.",
+        "pipe is not in the copy: it is no file.",
+    ]
 
 
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root is two users"
 )
 def test_another_user_gets_through_the_workspace_to_its_tmp():
-    work = new_workspace()
-    try:
+    with workspace() as work:
         assert stat.S_IMODE(work.stat().st_mode) == 0o711, "to be passed, not read"
         ours = ["ls", work / "tmp"]
         assert subprocess.run(ours, user="nobody", cwd="/").returncode == 0
-    finally:
-        shutil.rmtree(work)
-
-
-def test_a_folder_that_names_itself_is_not_started(mine, tmp_path):
-    folder = mine("1").resolve()
-    settings = folder / "django_twisted_chat" / "settings.py"
-    settings.write_text(f"NAME = {str(folder / 'db.sqlite3')!r}\n")
-    with pytest.raises(Unfit, match="settings.py names the folder itself") as error:
-        take_copy(folder, tmp_path / "copy")
-    assert error.value.kind is Kind.NOT_STARTED
 
 
 def test_a_folder_that_is_too_large_is_no_project(tmp_path):
@@ -532,7 +624,7 @@ def test_a_folder_that_is_too_large_is_no_project(tmp_path):
     folder.mkdir()
     with (folder / "film").open("wb") as file:
         file.truncate(100_000_001)
-    with pytest.raises(Unfit, match="more than 100 MB. Is it the right folder"):
+    with pytest.raises(Unfit, match="more than 100 MB. .* Most of it is film."):
         take_copy(folder, tmp_path / "copy")
 
 
@@ -552,15 +644,35 @@ def test_who_has_not_begun_an_exercise_is_led_to_its_first_task(check, exercise)
 
 
 def test_each_test_of_a_stage_belongs_to_one_task():
-    tests = [
-        f"{file.parent.name}/{file.name}::{node.name}"
+    judging = [
+        file
         for kind in ("contract", "browser")
         for file in (ROOT / "tests" / kind).glob("test_*.py")
+    ]
+    judging += [
+        ROOT / "tests" / file
+        for file in {min(task.tests).partition("::")[0] for task in load_tasks()}
+        if not file.startswith(("contract/", "browser/"))
+    ]
+    tests = [
+        f"{file.parent.name}/{file.name}::{node.name}"
+        for file in judging
         for node in ast.parse(file.read_text("utf-8")).body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
     named = [test for task in load_tasks() for test in task.tests]
     assert sorted(named) == sorted(tests)
+
+
+@pytest.mark.parametrize("kind", ["contract", "browser"])
+def test_each_assertion_says_a_sentence(kind):
+    bare = [
+        f"{file.name}, line {node.lineno}"
+        for file in (ROOT / "tests" / kind).glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Assert) and node.msg is None
+    ]
+    assert not bare, "a learner reads what they say"
 
 
 def test_the_tasks_are_fit_to_be_shown():
@@ -580,3 +692,14 @@ def test_the_tasks_are_fit_to_be_shown():
     for stage in load_snapshots():
         kinds = [(task.in_browser, not task.first) for task in tasks_of(stage)]
         assert kinds == sorted(kinds), "those in a browser come last"
+
+
+@pytest.mark.parametrize("stage", load_snapshots(), ids=lambda stage: stage.id)
+def test_what_a_task_needs_is_judged_before_it(stage):
+    known = {task.id for task in load_tasks()}
+    order = [task.id for task in tasks_of(stage)]
+    for place, task in enumerate(tasks_of(stage)):
+        assert task.needs <= known, task
+        assert not task.needs & {*order[place:]}, (
+            f"{task.id} comes before what it needs"
+        )

@@ -12,6 +12,7 @@ import pytest
 from tests.support.servers import wait_until
 from tutorial import runner
 from tutorial.checks import Ports
+from tutorial.processes import no_pidfile
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="sends signals that Windows does not have"
@@ -145,6 +146,11 @@ def test_a_stage_without_chat_server_has_one_server(tmp_path):
     assert list(runner.commands(tmp_path, Ports(8000, 1025))) == ["django"]
 
 
+def test_twistd_is_told_of_no_pid_file_where_it_can_be():
+    assert no_pidfile(windows=False) == ["--pidfile="]
+    assert no_pidfile(windows=True) == [], "its Windows options refuse that one"
+
+
 def test_a_command_survives_the_shell(tmp_path):
     words = [sys.executable, "-c", "import sys; print(sys.argv[1:])", "a 'b", "$c"]
     line = runner.shell_line(words)
@@ -152,6 +158,8 @@ def test_a_command_survives_the_shell(tmp_path):
     assert done.stdout == "[\"a 'b\", '$c']\n"
     windows = runner.shell_line([r"C:\my chat\python.exe", "-m", "x"], windows=True)
     assert windows == r'"C:\my chat\python.exe" -m x'
+    windows = runner.shell_line([r"C:\ann&bob\python.exe", "-m", "x"], windows=True)
+    assert windows == r'"C:\ann&bob\python.exe" -m x'
 
 
 @pytest.mark.parametrize(
@@ -159,6 +167,8 @@ def test_a_command_survives_the_shell(tmp_path):
     [
         (["run", "7"], 1, "There is no stage '7'. There is 1 (stage1_django_ui)"),
         (["check", "", "--path", "."], 2, "Which stage? There is 1 (stage1_django_ui)"),
+        (["run", "/nowhere/mychat"], 1, "There is no folder /nowhere/mychat."),
+        (["doctor", "mkdocs.yml"], 1, "mkdocs.yml is a file."),
         (["run", os.curdir], 1, "holds no manage.py, so it is no Django project."),
         (["diff", "1", "7"], 2, "There is no stage '7'."),
         (["diff", "1", "stage1_django_ui"], 1, "Both are stage1_django_ui."),

@@ -1,5 +1,6 @@
 """Setting up: the Python, the environment, the dependency groups, make."""
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tutorial import environment
+from tutorial.__main__ import hold
 from tutorial.bootstrap import too_old
 from tutorial.checks import read_lock
 from tutorial.environment import SetupError, Stamp, group, why_anew
@@ -64,12 +66,13 @@ def test_what_is_too_old():
 
 def test_a_python_without_the_packages_gets_a_sentence(answer):
     # -S leaves site-packages out, as another Python would.
-    code, output, errors = answer(
-        "-m", "tutorial", "doctor", python=[sys.executable, "-S"]
-    )
-    assert (code, output) == (1, "")
-    assert "has no package 'click'." in errors
-    assert len(errors.strip().splitlines()) == 1, errors
+    for words, ends in [(["doctor"], 1), (["check", "1", "--path", "."], 6)]:
+        code, output, errors = answer(
+            *("-m", "tutorial", *words), python=[sys.executable, "-S"]
+        )
+        assert (code, output) == (ends, "")
+        assert "has no package 'click'." in errors
+        assert len(errors.strip().splitlines()) == 1, errors
 
 
 def test_a_group_holds_what_it_includes():
@@ -251,6 +254,9 @@ def test_the_first_python_that_is_new_enough_is_found(tmp_path):
     assert find_python(tmp_path) == (0, "python3", "")
     fake_python(tmp_path, "python3.12", new_enough=True)
     assert find_python(tmp_path) == (0, "python3.12", "")
+    # One that did not exist when this was written is as good.
+    fake_python(tmp_path, "python3.21", new_enough=True)
+    assert find_python(tmp_path) == (0, "python3.21", "")
     assert find_python(tmp_path, "python3") == (0, "python3", "")
     code, output, errors = find_python(tmp_path, "python3.99")
     assert (code, output) == (1, "")
@@ -314,3 +320,63 @@ def test_make_hands_the_stage_on():
     assert code == 0, errors
     assert 'stage="my folder"' in output
     assert '-m tutorial run ${stage:+"$stage"}' in output
+
+
+def test_a_clone_that_cannot_be_written_needs_no_lock(monkeypatch, tmp_path, capsys):
+    def refuse(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with environment.alone():
+        pass  # where all is there, nothing has to be written
+    monkeypatch.setattr(environment, "set_up", lambda *_: refuse("/chat/.venv"))
+    assert environment.main(["run"]) == 1
+    says = "/chat/.venv cannot be written. Clone into a folder of your own.\n"
+    assert capsys.readouterr().err == says
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes nothing in use")
+def test_an_environment_in_use_is_not_removed(tmp_path, capsys):
+    venv = tmp_path / ".venv"
+    venv.mkdir()
+    (venv / "pyvenv.cfg").touch()
+    held = [hold(str(venv)), hold(str(venv))]
+    with pytest.raises(SetupError, match="something still runs in it") as error:
+        environment.clear(venv, "its folder was moved")
+    assert "mounted elsewhere, too, as in a container" in str(error.value)
+    assert (venv / "pyvenv.cfg").exists()
+    for file in held:
+        file.close()
+    link = tmp_path / "link"
+    link.symlink_to(venv)
+    with pytest.raises(SetupError, match="is a link, and its folder was moved"):
+        environment.clear(link, "its folder was moved")
+    environment.clear(venv, "its folder was moved")
+    assert not venv.exists()
+    assert hold(str(venv)) is None
+
+
+@pytest.mark.parametrize(
+    ("unreachable", "certificate", "got", "says"),
+    [
+        ("Retrying", False, 0, "The package index does not answer."),
+        ("Retrying", False, 9, "its last words are above. Mend it"),
+        ("", False, 0, "If this machine is offline, that is why."),
+        ("", False, 9, "its last words are above. Mend it"),
+        ("Retrying", True, 0, "PIP_CERT=/path/to/it.pem make setup"),
+    ],
+)
+def test_why_pip_failed(unreachable, certificate, got, says):
+    assert says in environment.why_not_installed(unreachable, certificate, got)
+
+
+def test_what_is_not_there_for_every_python_keeps_nobody_out(monkeypatch, capsys):
+    def fail(*_):
+        raise SetupError("no wheel")
+
+    monkeypatch.setattr(environment, "install", fail)
+    environment.install_more(Path("/nowhere"), ["psycopg[binary]>=3.2"], Path("lock"))
+    said = capsys.readouterr().err
+    assert said == "Going on without psycopg[binary]>=3.2: not for this Python.\n"
+    assert "psycopg" not in str(environment.read_group("test"))

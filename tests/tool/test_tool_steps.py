@@ -40,6 +40,14 @@ HOSTILE = """\
     prune = true
 [log]
     showSignature = true
+[merge]
+    ff = only
+    conflictStyle = zdiff3
+    log = true
+[rerere]
+    enabled = true
+[diff]
+    noprefix = true
 """
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="hooks are shell scripts")
@@ -225,6 +233,60 @@ def test_a_fresh_repository_stands_at_the_first_stage(archive, bob, tmp_path):
     assert bob.git(folder, "status", "--porcelain") == ""
     (folder / ".gitignore").touch()
     assert bob.git(folder, "status", "--porcelain") == "?? .gitignore"
+
+
+@needs_posix
+def test_a_merge_is_as_the_site_shows_it_whatever_a_user_has_set(
+    archive, bob, tmp_path
+):
+    folder = tmp_path / "mine"
+    assert bob.steps(archive, "--into", folder)[0] == 0
+    for name, text in {"name": "Bob", "email": "bob@example.org"}.items():
+        bob.git(folder, "config", f"user.{name}", text)
+    (folder / "mine.txt").touch()
+    bob.git(folder, "add", "--all")
+    bob.git(folder, "commit", "--quiet", "--message=mine")
+    assert "Merge made by" in bob.git(folder, "merge", "--no-edit", "stage2")
+    assert bob.git(folder, "log", "-1", "--format=%b") == ""
+    assert "--- a/chat/views.py" in bob.git(folder, "diff", "stage1", "stage2")
+
+    bob.git(folder, "reset", "--quiet", "--hard", "stage1")
+    views = folder / "chat" / "views.py"
+    views.write_text(views.read_text().replace('{"chat_room": room}', "{}"))
+    bob.git(folder, "commit", "--quiet", "--all", "--message=mine")
+    with pytest.raises(AssertionError):
+        bob.git(folder, "merge", "stage2")
+    text = views.read_text()
+    assert "<<<<<<< HEAD\n" in text and ">>>>>>> stage2\n" in text
+    assert "|||||||" not in text
+    assert not (bob.home / "hook-ran").exists()
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root is two users"
+)
+def test_a_clone_of_somebody_else_is_gits_own_reason(clone, ann, tmp_path):
+    (clone / STAGES[0].id / "untracked.txt").touch()
+    for at, folders, names in os.walk(clone):
+        for name in (".", *folders, *names):
+            shutil.chown(os.path.join(at, name), "nobody")  # noqa: PTH118
+    for words in ([], ["--into", tmp_path / "mine"], ["--zip", tmp_path / "zips"]):
+        said = in_the_way(*ann.steps(clone, *words))
+        assert "dubious ownership" in said
+        assert "git config --global --add safe.directory" in said
+    assert not (tmp_path / "mine").exists()
+    assert [*tmp_path.glob("zips/*")] == []
+    ann.git(clone, "config", "--global", "--add", "safe.directory", clone)
+    assert ann.steps(clone, "--zip", tmp_path / "zips")[0] == 0
+    with zipfile.ZipFile(tmp_path / "zips" / f"{STAGES[0].id}.zip") as packed:
+        assert not [name for name in packed.namelist() if "untracked" in name]
+
+
+def test_a_clone_without_git_gives_no_archive_of_what_may_be_untracked(
+    clone, ann, tmp_path
+):
+    said = in_the_way(*ann.steps(clone, "--zip", tmp_path / "zips", PATH=""))
+    assert "git is missing" in said and "what of this clone is tracked" in said
 
 
 def test_what_is_being_worked_on_stays(clone, ann):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tutorial.site import measure, render
 from tutorial.site.expand import LAB_TABLE, Expansion, count_lines, locked
-from tutorial.site.generated import generated_pages
+from tutorial.site.generated import generated_pages, switcher_data
 from tutorial.site.lab import Lab
 from tutorial.site.pages import DOCS, Page
+from tutorial.stages import load_snapshots
 
 
 class Build:
@@ -49,6 +51,8 @@ class Build:
     def write(self, site: Path) -> None:
         """Write what the pages load, next to them."""
         (site / "scheduler.json").write_text(self.lab.json(), "utf-8")
+        files = json.dumps(switcher_data(load_snapshots()), separators=(",", ":"))
+        (site / "switcher.json").write_text(files, "utf-8")
 
     def close(self) -> None:
         """End what still runs."""

@@ -55,7 +55,7 @@ class Hunk:
 
 @dataclass(frozen=True)
 class Change:
-    """What one step does to one file. `kind` is "new", "change" or "delete"."""
+    """What one step does to one file. `kind`: "new", "change", "delete" or "copy"."""
 
     path: str
     kind: str
@@ -141,6 +141,13 @@ class FileEdit:
             raise EditError(f"{path} is in neither stage.")
         lines = script(read_lines(old_path), read_lines(new / path))
         return cls(path, lines, new_file=not was, deleted=was and not is_there)
+
+    @classmethod
+    def onward(cls, path: str, now: list[str], new: Path) -> FileEdit:
+        """The change from a reader's own version to the one in folder `new`."""
+        lines = script(now, read_lines(new / path))
+        deleted = not (new / path).is_file()
+        return cls(path, lines, new_file=False, deleted=deleted)
 
     @property
     def missing(self) -> list[Line]:

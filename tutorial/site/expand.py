@@ -15,6 +15,7 @@ from tutorial.site.plot import delay_plot
 from tutorial.stages import ROOT, find_stage
 
 INLINE = re.compile(r"\{\{ (?P<name>lab|lines|measured|version) (?P<body>[^{}]+) \}\}")
+WIDE = ("wide",)  # a picture that a small window scrolls, so that it can be read
 LOCK = ROOT / "requirements.lock"
 
 
@@ -38,7 +39,7 @@ class Expansion:
             if isinstance(block, Fence):
                 inside |= set(range(block.line - 1, block.end))
                 lines[block.line - 1] = self._fence(block)
-                if block.edits:
+                if block.edits or block.is_short:
                     lines[block.line : block.end] = [""] * (block.end - block.line)
             else:
                 lines[block.line - 1] = block.indent + self._block(block)
@@ -56,7 +57,18 @@ class Expansion:
 
     def _fence(self, block: Fence) -> str:
         if block.edits:
-            return block.indent + self._mark(render.edit(block.edits, block.hunk))
+            if block.is_step:
+                self.edits.apply(block)
+            html = render.edit(block.edits, block.hunk, block.is_step)
+            return block.indent + self._mark(html)
+        if block.is_short:
+            typed = [line for line in block.body if line.startswith(("$ ", "^C"))]
+            codes = (
+                f"<code>{escape(line.removeprefix('$ '))}</code>" for line in typed
+            )
+            where = f"{escape(block.attributes['title'])}, again"
+            html = f'<p class="again">{where}: {", then ".join(codes)}</p>'
+            return block.indent + self._mark(html)
         kept = {k: v for k, v in block.attributes.items() if k == "title"}
         terminal = block.attributes.get("terminal")
         if terminal and "title" not in kept:
@@ -81,13 +93,19 @@ class Expansion:
         change = self.edits.apply(block)
         return render.step(change, self.edits.files.get(change.path))
 
-    _delete = _step
+    _delete = _copy = _step
+
+    def _green(self, block: Directive) -> str:
+        subject = escape(" ".join(block.arguments).strip('"'))
+        name = f'<strong class="no-spelling">{subject}</strong>'
+        return f'<p class="green">All is green: {name}</p>'
 
     def _code(self, block: Directive) -> str:
         return render.listing(self.page.listing(block))
 
     def _left_wrong(self, block: Directive) -> str:
-        lines, up = [], "../" * self.page.path.count("/")
+        lines, beside = [], []
+        up = "../" * self.page.path.count("/")
         for wrong in self.page.stage.left_wrong:
             if mended := wrong.get("mended_in") or wrong.get("solved_in"):
                 stage = find_stage(mended)
@@ -96,18 +114,30 @@ class Expansion:
             else:
                 fate = f"[An exercise]({up}what_next.md) mends it."
             name = wrong["shown_by"].rpartition("::")[2]
-            lines.append(f"- {wrong['says']} {fate} `{name}` shows it.")
+            line = f"- {wrong['says']} {fate} `{name}` shows it."
+            (beside if wrong.get("beside") else lines).append(line)
+        if beside:
+            lines += [
+                "",
+                '??? note "What else is wrong, and no part of this lesson"',
+                "",
+            ]
+            lines += [f"    {line}" for line in beside]
         return "\n".join(lines)
 
     def _picture(self, block: Directive) -> str:
-        if len(block.arguments) != 2:
+        if len(block.arguments) not in (2, 3) or block.arguments[2:] not in ((), WIDE):
             raise self.page.error(block.line, "picture needs a name and an alt text")
         name, alt = block.arguments[0], block.arguments[1].strip('"')
         up = "../" * self.page.path.count("/")
-        return "".join(
+        both = "".join(
             f"![{alt}]({up}img/{name}-{shade}.png#only-{shade})"
             for shade in ("light", "dark")
         )
+        if not block.arguments[2:]:
+            return both
+        region = 'role="region" aria-label="A wide picture" tabindex="0"'
+        return f'<div class="wide picture" {region} markdown>\n\n{both}\n\n</div>'
 
     def _plot(self, block: Directive) -> str:
         if block.arguments != ("delay",):

@@ -6,13 +6,12 @@ import ast
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
-from pathlib import Path
 
 from tutorial.site import render
 from tutorial.site.edits import FileEdit, Line, read_lines, script
-from tutorial.site.moves import Moved, find_moves, symbol_moves
+from tutorial.site.moves import Moved, SymbolMove, find_moves, symbol_moves
 from tutorial.site.places import DEFINITIONS
-from tutorial.stages import Stage, load_snapshots, load_stages, stage_files
+from tutorial.stages import Stage, load_snapshots, stage_files
 
 CONTEXT = 3
 FOLD = 8  # unchanged lines in a row that are worth a fold
@@ -51,7 +50,7 @@ class Generated:
 def generated_pages() -> list[Generated]:
     """Every generated page, for the stages as they are now."""
     steps = [diff_page(old, new) for old, new in pairwise(load_snapshots())]
-    return [*steps, switcher(load_stages())]
+    return [*steps, switcher(load_snapshots())]
 
 
 def diff_page(old: Stage, new: Stage) -> Generated:
@@ -61,12 +60,12 @@ def diff_page(old: Stage, new: Stage) -> Generated:
     edits = [FileEdit.between(path, old.folder, new.folder) for path in paths]
     moves = find_moves(edits)
     page.add(
-        f"# The difference, {old.short} to {new.short}",
+        f"# From {old.short} to {new.short}",
         "",
         f"Everything that changes from [{old.short}, {old.title}]"
         f"(../{old.chapter}) to [{new.short}, {new.title}](../{new.chapter}). "
         "What stays is folded; open it to read it. On your machine, "
-        f"`make diff FROM={_argument(old)} TO={_argument(new)}` shows the same.",
+        f"`make diff FROM={_argument(old)} TO={_argument(new)}` shows it as git does.",
         "",
         "## The files",
     )
@@ -74,12 +73,12 @@ def diff_page(old: Stage, new: Stage) -> Generated:
     # What goes for good went nowhere.
     kept = [path for path in paths if path not in new.removes]
     symbols = symbol_moves(old.folder, new.folder, kept)
-    if any(symbol.fate.startswith("moved") for symbol in symbols):
-        page.add("## Where each name went")
-        page.mark(_symbol_table(symbols))
+    moved = any(symbol.fate.startswith("moved") for symbol in symbols)
+    if moved:
+        _show_symbols(page, symbols)
     for edit in edits:
         page.add(f"## `{edit.path}` {{#{slug(edit.path)}}}")
-        page.mark(_file_diff(edit, moves))
+        page.mark(_file_diff(edit, moves, shown_above=moved))
     return page
 
 
@@ -114,36 +113,52 @@ def _file_table(edits: list[FileEdit], moves) -> str:
             f"<tr><td>{link}</td><td>{_fate(edit, moves)}</td>"
             f'<td class="number">{came}</td><td class="number">{went}</td></tr>'
         )
-    head = "<th>File</th><th>What happens to it</th><th>Lines added</th>"
+    head = "<th>File</th><th>What happens to it</th><th>Added</th>"
     return render.wide(
         "The files that change",
-        f'<table class="outcomes"><thead><tr>'
-        f"{head}<th>Lines removed</th></tr></thead>"
+        f'<table class="outcomes files"><thead><tr>'
+        f"{head}<th>Removed</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>",
     )
 
 
-def _symbol_table(symbols) -> str:
-    rows = []
+def _show_symbols(page: Generated, symbols: list[SymbolMove]) -> None:
+    """Where each class and method went: what only moved in a line, the rest as code."""
+    page.add("## What only moved")
+    routes: dict[tuple[str, str], list[str]] = {}
     for symbol in symbols:
-        cells = [
-            f"<code>{escape(place[1])}</code><br><small>{escape(place[0])}</small>"
-            if place
-            else "–"
-            for place in (symbol.old, symbol.new)
-        ]
-        rows.append(
-            f"<tr><td>{cells[0]}</td><td>{symbol.fate}</td><td>{cells[1]}</td></tr>"
-        )
-    head = "<th>It was</th><th>What happened</th><th>It is</th>"
-    return render.wide(
-        "Where each name went",
-        f'<table class="outcomes"><thead><tr>'
-        f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
-    )
+        if symbol.fate == "moved":
+            route = symbol.old[0], symbol.new[0]
+            routes.setdefault(route, []).append(symbol.new[1])
+    for (was, now), names in routes.items():
+        listed = ", ".join(f"`{name}`" for name in names)
+        page.add("", f"From `{was}` to `{now}`, as they were: {listed}.")
+    code = [s for s in symbols if len((s.now or s.was).split("\n")) > 1]
+    changed = [s for s in code if s.fate in ("moved and changed", "became", "changed")]
+    for title, part in (
+        ("What moved and changed", changed),
+        ("What is gone", [s for s in code if s.fate == "gone"]),
+        ("What is new", [s for s in code if s.fate == "new"]),
+    ):
+        if part:
+            page.add("", f"## {title}")
+        for symbol in part:
+            page.mark(_symbol_diff(symbol))
 
 
-def _file_diff(edit: FileEdit, moves) -> str:
+def _symbol_diff(symbol: SymbolMove) -> str:
+    lines = script(symbol.was.splitlines(), symbol.now.splitlines())
+    (path, name) = symbol.new or symbol.old
+    shown = render.Highlighter(FileEdit(path, lines, new_file=False))
+    body = render.code(shown.line(line) for line in lines)
+    old = f"<code>{escape(symbol.old[1])}</code> " if symbol.fate == "became" else ""
+    files = [place[0] for place in (symbol.old, symbol.new) if place]
+    route = " → ".join(f"<code>{escape(file)}</code>" for file in dict.fromkeys(files))
+    words = f"{old}{symbol.fate}" if old else symbol.fate
+    return render.figure(render.caption(name, words, route), body)
+
+
+def _file_diff(edit: FileEdit, moves, shown_above: bool = False) -> str:
     shown = render.Highlighter(edit)
     caption = render.caption(edit.path, _kind(edit))
     if not edit.lines:
@@ -170,16 +185,37 @@ def _file_diff(edit: FileEdit, moves) -> str:
             )
         folded.clear()
 
+    gone: list[int] = []
+
+    def flush_gone():
+        lines = [edit.lines[i] for i in gone]
+        names = _names_in(edit, lines, "old")
+        if names:
+            flush_run()
+            html = render.code(shown.line(line) for line in lines)
+            summary = f"{len(lines)} lines that go: {names}"
+            body.append(f"<details><summary>{summary}</summary>{html}</details>")
+        else:
+            run.extend(_marked(shown, edit, i, edit.lines[i], moves) for i in gone)
+        gone.clear()
+
     for index, line in enumerate(edit.lines):
+        if shown_above and line.mark == "-":
+            flush_fold()
+            gone.append(index)
+            continue
+        flush_gone()
         if index not in visible:
             folded.append(index)
             continue
         flush_fold()
         run.append(_marked(shown, edit, index, line, moves))
+    flush_gone()
     flush_fold()
     flush_run()
     whole = "".join(body)
-    if edit.deleted or (edit.new_file and len(edit.lines) > 120):
+    came_from = shown_above and any(path == edit.path for path, _ in moves)
+    if edit.deleted or (edit.new_file and (came_from or len(edit.lines) > 120)):
         count = f"{len(edit.lines)} lines"
         whole = f"<details><summary>{count}</summary>{whole}</details>"
     return render.figure(caption, whole)
@@ -213,18 +249,20 @@ def _near_a_change(lines: list[Line]) -> set[int]:
 
 
 def _summary(edit: FileEdit, lines: list[Line]) -> str:
-    words = f"{len(lines)} lines that stay"
-    numbers = {line.new or line.old for line in lines}
-    names = [name for name, first in _definitions(edit) if first in numbers]
-    if names:
-        words += ": " + ", ".join(f"<code>{escape(name)}</code>" for name in names)
-    return words
+    names = _names_in(edit, lines, "old" if edit.deleted else "new")
+    return f"{len(lines)} lines that stay" + (f": {names}" if names else "")
 
 
-def _definitions(edit: FileEdit) -> list[tuple[str, int]]:
+def _names_in(edit: FileEdit, lines: list[Line], side: str) -> str:
+    """The functions and classes that begin in some lines, as HTML; "" for none."""
+    numbers = {getattr(line, side) for line in lines}
+    names = [name for name, first in _definitions(edit, side) if first in numbers]
+    return ", ".join(f"<code>{escape(name)}</code>" for name in names)
+
+
+def _definitions(edit: FileEdit, side: str) -> list[tuple[str, int]]:
     if not edit.path.endswith(".py"):
         return []
-    side = "old" if edit.deleted else "new"
     text = "\n".join(line.text for line in edit.lines if getattr(line, side))
     found = []
     for node in ast.walk(ast.parse(text)):
@@ -233,86 +271,89 @@ def _definitions(edit: FileEdit) -> list[tuple[str, int]]:
     return sorted(found, key=lambda pair: pair[1])
 
 
-def switcher(stages: list[Stage]) -> Generated:
-    """Each file that changes on the way, in all its versions."""
+def switcher(snapshots: list[Stage]) -> Generated:
+    """Every file of every stage and exercise: in which it comes, changes and goes."""
     page = Generated("switcher.md")
     page.add(
+        '<link rel="stylesheet" href="css/switcher.css">',
+        "",
         "# Stage switcher",
         "",
-        "One file through all the stages. Choose a version; what came with it is "
-        "marked. A file that never changes once it is there is not here: the table "
-        "says in which stage it comes.",
+        "Any file of any stage or exercise, beside its form in another. Green lines "
+        "with a plus came, red lines with a minus left.",
+        "",
+        "## Two at a time",
+        "",
+        '<div id="switcher" markdown>',
+        "",
+        "Here you would choose a file and two stages. It needs JavaScript, and a page "
+        "that comes from a web server and not from a file. The table below says where "
+        "each file comes and changes, and the files themselves lie in your clone.",
+        "",
+        "</div>",
+        "",
+        '<script type="module" src="js/switcher.js"></script>',
         "",
         "## Every file",
+        "",
+        "A word that is a link opens the file above, beside the stage before.",
     )
-    versions = {path: _versions(stages, path) for path in _all_paths(stages)}
-    page.mark(_presence(stages, versions))
-    for path, found in versions.items():
-        if len(found) < 2:
-            continue
-        page.add(f"## `{path}` {{#{slug(path)}}}", "")
-        before: list[str] = []
-        for (first, last), lines in found:
-            title = f"Stage {first}" if first == last else f"Stages {first} to {last}"
-            page.add(f'=== "{title}"')
-            page.mark(_version(path, before, lines), "    ")
-            before = lines
+    page.mark(_presence(snapshots, _versions(snapshots)))
     return page
 
 
-def _all_paths(stages: list[Stage]) -> list[str]:
-    found = {p.as_posix() for stage in stages for p in stage_files(stage.folder)}
-    return sorted(found, key=lambda path: (path.count("/"), path))
+def _versions(snapshots: list[Stage]) -> dict[str, dict[str, list[str]]]:
+    """Path -> mark of a stage or exercise -> the lines that the file has there."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for stage in snapshots:
+        for path in stage_files(stage.folder):
+            lines = read_lines(stage.folder / path)
+            found.setdefault(path.as_posix(), {})[stage.mark] = lines
+    order = sorted(found, key=lambda path: (path.count("/"), path))
+    return {path: found[path] for path in order}
 
 
-def _versions(stages: list[Stage], path: str) -> list[tuple[tuple[int, int], list]]:
-    found: list = []
-    for stage in stages:
-        file: Path = stage.folder / path
-        if not file.is_file():
-            continue
-        lines = read_lines(file)
-        if found and found[-1][1] == lines and found[-1][0][1] == stage.number - 1:
-            found[-1] = ((found[-1][0][0], stage.number), lines)
-        else:
-            found.append(((stage.number, stage.number), lines))
-    return found
+def switcher_data(snapshots: list[Stage]) -> dict:
+    """What the switcher loads: each file in each snapshot, as lines of HTML.
+
+    {"snapshots": [[mark, title]], "files": {path: {mark: index}}, "versions":
+    [[line]]}; equal versions of a file are one.
+    """
+    kept: dict[tuple, int] = {}
+    versions, files = [], {}
+    for path, found in _versions(snapshots).items():
+        files[path] = {}
+        for mark, lines in found.items():
+            key = (path, *lines)
+            if key not in kept:
+                kept[key] = len(versions)
+                versions.append(render.highlighted(lines, path))
+            files[path][mark] = kept[key]
+    titles = [[s.mark, s.name] for s in snapshots]
+    return {"snapshots": titles, "files": files, "versions": versions}
 
 
-def _version(path: str, before: list[str], lines: list[str]) -> str:
-    html = render.highlighted(lines, path)
-    if not before:
-        return render.code((render.line(text) for text in html), lines)
-    merged = script(before, lines)
-    came = {line.new for line in merged if line.mark == "+"}
-    marked = (
-        render.line(text, "+" if number in came else " ")
-        for number, text in enumerate(html, 1)
-    )
-    return render.code(marked, lines)
-
-
-def _presence(stages: list[Stage], versions: dict) -> str:
+def _presence(snapshots: list[Stage], versions: dict) -> str:
     rows = []
     for path, found in versions.items():
-        cells = []
-        for stage in stages:
-            word = ""
-            for (first, last), _ in found:
-                if first == stage.number:
-                    word = "new" if (first, last) == found[0][0] else "changed"
-                elif first < stage.number <= last:
-                    word = "same"
-            gone = not word and any(last < stage.number for (_, last), _ in found)
-            cells.append(f"<td>{word or ('gone' if gone else '–')}</td>")
-        name = f"<code>{escape(path)}</code>"
-        if len(found) > 1:
-            name = f'<a href="#{slug(path)}">{name}</a>'
-        rows.append(f"<tr><td>{name}</td>{''.join(cells)}</tr>")
-    head = "".join(f"<th>{stage.number}</th>" for stage in stages)
+        cells, before = [], None
+        for stage in snapshots:
+            cells.append(f"<td>{_presence_of(path, found, before, stage)}</td>")
+            before = stage
+        rows.append(f"<tr><td><code>{escape(path)}</code></td>{''.join(cells)}</tr>")
+    head = "".join(f"<th>{stage.mark}</th>" for stage in snapshots)
     return render.wide(
-        "In which stage each file comes and changes",
+        "In which stage or exercise each file comes, changes and goes",
         f'<table class="outcomes"><thead><tr><th>File</th>'
         f"{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>",
     )
+
+
+def _presence_of(path: str, found: dict, before: Stage | None, stage: Stage) -> str:
+    was, now = found.get(before.mark) if before else None, found.get(stage.mark)
+    if was == now:
+        return "–" if now is None else "same"
+    word = "new" if was is None else "gone" if now is None else "changed"
+    link = f"{(before or stage).mark}/{stage.mark}/{escape(path)}"
+    return f'<a href="#{link}" id="{link}">{word}</a>'

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
+from textwrap import dedent
 
 from tutorial.site.edits import FileEdit
 from tutorial.site.places import DEFINITIONS
@@ -80,12 +81,15 @@ class SymbolMove:
     """Where a class, method or function of one stage is in the next.
 
     `old` and `new` are (file, dotted name), None where it is not. `fate` is one of
-    "moved", "moved and changed", "became", "gone", "new", "changed".
+    "moved", "moved and changed", "became", "gone", "new", "changed". The text of a
+    class is without its methods, which have places of their own.
     """
 
     old: tuple[str, str] | None
     new: tuple[str, str] | None
     fate: str
+    was: str = ""  # its text
+    now: str = ""
 
 
 def symbol_moves(old: Path, new: Path, paths: list[str]) -> list[SymbolMove]:
@@ -115,7 +119,11 @@ def symbol_moves(old: Path, new: Path, paths: list[str]) -> list[SymbolMove]:
             moves.append(SymbolMove(place, best, "became"))
         else:
             moves.append(SymbolMove(place, None, "gone"))
-    return moves + [SymbolMove(None, place, "new") for place in fresh]
+    moves += [SymbolMove(None, place, "new") for place in fresh]
+    return [
+        replace(move, was=was.get(move.old, ""), now=now.get(move.new, ""))
+        for move in moves
+    ]
 
 
 def _symbols(folder: Path, paths: list[str]) -> dict[tuple[str, str], str]:
@@ -130,11 +138,19 @@ def _symbols(folder: Path, paths: list[str]) -> dict[tuple[str, str], str]:
 def _collect(body, text, path, outer, found):
     for node in body.body:
         if isinstance(node, DEFINITIONS):
-            own = ast.get_source_segment(text, node)
+            own = _lines_of(node)
             if isinstance(node, ast.ClassDef):
-                # What changes in a method is the method's business.
-                own = own.split("\n")[0]
-                found[path, outer + node.name] = own
                 _collect(node, text, path, f"{outer}{node.name}.", found)
-            else:
-                found[path, outer + node.name] = own
+                # What changes in a method is the method's business.
+                for inner in node.body:
+                    if isinstance(inner, DEFINITIONS):
+                        own -= _lines_of(inner)
+            lines = text.split("\n")
+            block = "\n".join(lines[number - 1] for number in sorted(own))
+            found[path, outer + node.name] = dedent(block).rstrip()
+
+
+def _lines_of(node) -> set[int]:
+    """The numbers of the lines of a definition, with its decorators."""
+    first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+    return {*range(first, node.end_lineno + 1)}

@@ -16,6 +16,7 @@ from tutorial.site.edits import (
     FileEdit,
     Hunk,
     Line,
+    put_in,
     ranges,
     read_lines,
     words,
@@ -59,6 +60,16 @@ class Fence:
         return self.attributes.get("edits") if self.language == "diff" else None
 
     @property
+    def is_step(self) -> bool:
+        """Whether the block is a step of the chapter, on the way to its stage."""
+        return bool(self.edits) and "step" in self.attributes
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the page has shown the like before, and now says it in a line."""
+        return "again" in self.attributes
+
+    @property
     def hunk(self) -> Hunk:
         """The change of a block that edits. A bare line is an empty one that stays."""
         lines, old, new = [], 0, 0
@@ -77,6 +88,11 @@ class Directive:
     indent: str
     name: str
     arguments: tuple[str, ...]
+
+    @property
+    def is_step(self) -> bool:
+        """Whether the reader types what it shows."""
+        return self.name in ("step", "delete", "copy")
 
 
 @dataclass(frozen=True)
@@ -198,7 +214,9 @@ class Page:
 BLOCK_DIRECTIVES = (
     "step",
     "delete",
+    "copy",
     "code",
+    "green",
     "left_wrong",
     "picture",
     "plot",
@@ -223,15 +241,23 @@ class Edits:
         self.new = page.stage.folder
         self.files: dict[str, FileEdit] = {}
         self.deleted: set[str] = set()
+        self.copied: set[str] = set()
 
-    def apply(self, block: Directive) -> Change:
-        """The change that a {{ step }} or {{ delete }} makes. Raises PageError."""
+    def apply(self, block: Directive | Fence) -> Change:
+        """The change that a directive makes, or a block that is a step.
+
+        Raises PageError.
+        """
+        if isinstance(block, Fence):
+            return self._edit(block)
         if not block.arguments:
             raise self.page.error(block.line, f"{block.name} needs a path")
         path, *selectors = block.arguments
         try:
             if block.name == "delete":
                 return self._delete(path)
+            if block.name == "copy":
+                return self._copy(path)
             if path not in self.files:
                 self.files[path] = FileEdit.between(path, self.old, self.new)
             if self.files[path].deleted and not selectors:
@@ -240,12 +266,30 @@ class Edits:
         except (EditError, PlaceError) as error:
             raise self.page.error(block.line, str(error)) from error
 
+    def _edit(self, block: Fence) -> Change:
+        path = block.edits
+        try:
+            if path not in self.files:
+                self.files[path] = FileEdit.between(path, self.old, self.new)
+            now = put_in(block.hunk, self.files[path].text())
+            # What is left to do begins from here.
+            self.files[path] = FileEdit.onward(path, now, self.new)
+        except EditError as error:
+            raise self.page.error(block.line, f"{path}: {error}") from error
+        return Change(path, "change", (block.hunk,))
+
     def _delete(self, path: str) -> Change:
         gone = self.old and (self.old / path).exists()
         if not gone or (self.new / path).exists():
             raise EditError(f"{path} does not go in this step.")
         self.deleted.add(path)
         return Change(path, "delete")
+
+    def _copy(self, path: str) -> Change:
+        if (self.old and (self.old / path).exists()) or not (self.new / path).is_dir():
+            raise EditError(f"{path} is no folder that comes in this step.")
+        self.copied.add(path)
+        return Change(path, "copy")
 
     def missing(self) -> list[str]:
         """The lines that the stage changes and the page does not show.
@@ -261,6 +305,8 @@ class Edits:
         found = []
         for path in changed:
             edit = self.files.get(path)
+            if self.copied & set(map(str, Path(path).parents)):
+                continue
             if edit is None:
                 found.append(f"{path}: no step shows it")
             else:

@@ -260,28 +260,6 @@ def own_site() -> Iterator[str]:
             end(server)
 
 
-def scheduler(camera: Camera) -> None:
-    """Stage 4: the page on which the reader is the scheduler, a message just lost."""
-    order = "A1.A2.B2.R.B1"
-    with own_site() as site:
-        address = f"{site}/scheduler.html#sorted/ticking/{order}"
-        page = camera.open(address, width=900, height=1400)
-        page.locator("#scheduler[data-ready]").wait_for(timeout=PATIENCE * 1000)
-        page.add_style_tag(content=".md-header, .md-top { display: none }")
-        page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
-        settle([page])
-        first = page.get_by_label("Store").bounding_box()
-        last = page.get_by_role("button", name="Start again").bounding_box()
-        toy = page.locator("#scheduler").bounding_box()
-        top, bottom = first["y"] - 30, last["y"] + last["height"] + 12
-        page.screenshot(
-            path=PICTURES / f"scheduler-{camera.shade}.png",
-            full_page=True,
-            clip={**toy, "y": top, "height": bottom - top},
-        )
-        page.context.close()
-
-
 def settle(windows) -> None:
     """Let each page finish what it is doing."""
     for page in windows:
@@ -294,7 +272,6 @@ ALL: dict[Callable[[Camera], None], tuple[str, ...]] = {
     two_windows: ("stage2_websocket/chat/static", "stage2_websocket/chat/templates"),
     both_transports: ("stage3_longpoll/chat/static", "stage3_longpoll/chat/templates"),
     parked_pollers: ("stage3_longpoll/chat/static", "stage3_longpoll/chat/templates"),
-    scheduler: ("docs/js", "stage4_locking_gil/lab"),
 }
 
 

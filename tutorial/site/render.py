@@ -17,7 +17,7 @@ from pygments.util import ClassNotFound
 from tutorial.site.edits import Change, FileEdit, Hunk, Line
 from tutorial.site.pages import Listing
 
-KINDS = {"new": "new file", "change": "change", "delete": "delete"}
+KINDS = {"new": "new file", "change": "change", "delete": "delete", "copy": "copied"}
 ELEMENTS = {" ": "span", "+": "ins", "-": "del"}
 # Two thirds of all words in code. In one colour, they need no element each.
 PLAIN = {Name, Operator, Punctuation, Whitespace}
@@ -120,6 +120,10 @@ def step(change: Change, edit: FileEdit | None) -> str:
         note = "<p>This goes, with all that is in it.</p>"
         text = caption(change.path, label)
         return figure(text, note, step="delete", path=change.path)
+    if change.kind == "copy":
+        note = "<p>All that is in it is new, and is not typed.</p>"
+        text = caption(change.path, label)
+        return figure(text, note, step="copy", path=change.path)
     shown = Highlighter(edit)
     if change.kind == "new":
         if not change.hunks:
@@ -144,13 +148,15 @@ def step(change: Change, edit: FileEdit | None) -> str:
     return figure(text, body, step="change", path=change.path)
 
 
-def edit(path: str, hunk: Hunk) -> str:
-    """A change of the reader's own, which is in no stage."""
+def edit(path: str, hunk: Hunk, is_step: bool = False) -> str:
+    """A change that is in no stage: the reader's own, or one on the way to the next."""
     new = not hunk.before
     shown = Highlighter(FileEdit(path, list(hunk.lines), new_file=new))
     body = shown.plain(hunk) if new else shown.hunk(hunk)
     label = KINDS["new" if new else "change"]
-    return figure(caption(path, label), body, edit=path)
+    step = "new" if new else "change"
+    kind = {"step": step, "path": path} if is_step else {"edit": path}
+    return figure(caption(path, label), body, **kind)
 
 
 def listing(shown: Listing) -> str:

@@ -47,6 +47,8 @@ VOLATILE = [
     ),
     (r"\b0x[0-9a-f]{6,}", "<address>"),
     (r"\b(PoolThread-[\w.]+)-\d+", r"\1-<number>"),
+    # Django 6.1 says which kind of server it is.
+    (r"^Starting WSGI development server", "Starting development server"),
 ]
 
 # What a shell keeps from one line to the next: its folder, its variables.
@@ -220,7 +222,7 @@ class Story:
         try:
             for block in self.page.blocks:
                 if isinstance(block, Directive):
-                    if block.name in ("step", "delete"):
+                    if block.is_step:
                         self._step(block)
                 elif block.notrun is None and block.language in RUN:
                     yield from getattr(self, f"_{block.language}")(block)
@@ -245,11 +247,15 @@ class Story:
 
     # Steps.
 
-    def _step(self, block: Directive) -> None:
+    def _step(self, block: Directive | Fence) -> None:
         change = self.edits.apply(block)
         path = self.mychat / change.path
         if change.kind == "delete":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+            return
+        if change.kind == "copy":
+            if not path.is_dir():
+                raise self._error(block, f"no command has copied {change.path}")
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         edit = self.edits.files[change.path]
@@ -260,6 +266,9 @@ class Story:
         """Do in the reader's folder what a block says to do in an editor."""
         if not block.edits:
             raise self._error(block, 'a diff needs edits="the path of a file"')
+        if block.is_step:
+            self._step(block)
+            return
         path = self.mychat / block.edits
         try:
             lines = put_in(block.hunk, read_lines(path))

@@ -2,7 +2,7 @@
 // schedule that there is.
 
 import { h, set, write } from "./dom.js";
-import { THREADS, messageOf } from "./model.js";
+import { THREADS, messageOf, short } from "./model.js";
 
 const NAMES = { 1: "Writer 1", 2: "Writer 2", R: "Reader" };
 const KEYS = { 1: "1", 2: "2", R: "3" };
@@ -69,10 +69,10 @@ function stateOf(thread, game) {
     const { received } = game.reader;
     return `has ${received.join(", ") || "nothing"}`;
   }
-  const number = game.node.hand[thread];
+  const number = game.inHand(thread);
   const holds = [];
   if (game.holder === thread) holds.push("the lock");
-  if (number !== undefined) holds.push(game.design.number(number));
+  if (number !== undefined) holds.push(short(game.design.number(number)));
   if (holds.length) return `holds ${holds.join(" and ")}`;
   return game.next(thread).step ? `brings ${messageOf(thread)}` : "has posted";
 }

@@ -1,7 +1,7 @@
 // The level: what is to be done, how far you are, and what it showed.
 
 import { h, set, write } from "./dom.js";
-import { LEVELS, fill } from "./levels.js";
+import { FINALE, LEVELS, fill } from "./levels.js";
 
 /** The row of levels; `onChoose(level)` gets a level, or null for free play. */
 export function makeLevels(onChoose) {
@@ -52,8 +52,12 @@ export function makeLevels(onChoose) {
   return { element, render };
 }
 
-/** The card above the board; `unbeaten` are the stores that answer free play. */
-export function makeGoal(unbeaten) {
+/**
+ * The card above the board; `unbeaten` are the stores that answer free play.
+ *
+ * `onGuess(guess, answer)` is called for who says beforehand what will happen.
+ */
+export function makeGoal(unbeaten, onGuess) {
   const title = h("h3", { tabindex: "-1" });
   const text = h("p");
   const tasks = h("ul", { class: "tasks" });
@@ -61,11 +65,13 @@ export function makeGoal(unbeaten) {
   const hint = h("p");
   const hints = h("details", {}, summary, hint);
   const foot = h("div", { class: "goal-foot" }, tasks, hints);
+  const guess = h("fieldset", { class: "question guess" });
   const element = h(
     "section",
     { class: "goal", "aria-label": "Goal" },
     title,
     text,
+    guess,
     foot,
   );
   const free = {
@@ -91,11 +97,26 @@ export function makeGoal(unbeaten) {
           h("li", {}, h("span", { class: "hidden" }), task.text),
         ),
       );
+      guess.replaceChildren(...(texts.guess ? askFirst(texts.guess) : []));
     }
+    guess.hidden = !texts.guess || wanted.every(fulfilled);
     wanted.forEach((task, i) => {
       set(tasks.children[i], "data-done", fulfilled(task));
       write(tasks.children[i].firstChild, fulfilled(task) ? "Done: " : "");
     });
+  }
+
+  function askFirst(question) {
+    return [
+      h("legend", {}, question.text),
+      ...question.answers.map((answer) =>
+        h(
+          "button",
+          { type: "button", onclick: () => onGuess(question, answer) },
+          answer.text,
+        ),
+      ),
+    ];
   }
 
   return { element, title, render };
@@ -106,7 +127,23 @@ export function makeOutcome({ onRight, onNext }) {
   const question = h("fieldset", { class: "question" });
   const lesson = h("p");
   const next = h("button", { type: "button", class: "next", onclick: () => onNext() });
-  const lessonBox = h("div", { class: "lesson" }, lesson, next);
+  const finale = h(
+    "div",
+    { class: "finale" },
+    h("h4", {}, FINALE.title),
+    h("p", {}, FINALE.text),
+    h(
+      "p",
+      {},
+      "Read on: ",
+      h("a", { href: "5_refactor.html" }, "chapter 5"),
+      " makes a package of your server without losing that, and ",
+      h("a", { href: "seven_doors.html" }, "seven doors"),
+      " shows the same hole in systems that people rely on.",
+    ),
+  );
+  const open = h("p");
+  const lessonBox = h("div", { class: "lesson" }, lesson, finale, open, next);
   const element = h("div", { class: "outcome" }, question, lessonBox);
   let asked = null;
 
@@ -127,7 +164,7 @@ export function makeOutcome({ onRight, onNext }) {
   }
 
   /** `ready`: the tasks are fulfilled; `done`: the question is answered, too. */
-  function render(level, tree, { ready, done, last }) {
+  function render(level, tree, { ready, done, last, left }) {
     const asks = ready && Boolean(level?.question);
     if (asked !== (asks ? level : null)) {
       asked = asks ? level : null;
@@ -137,6 +174,9 @@ export function makeOutcome({ onRight, onNext }) {
     question.hidden = !asks;
     lessonBox.hidden = !(ready && done);
     if (ready && done) write(lesson, fill(level.lesson, tree));
+    finale.hidden = left.length > 0;
+    open.hidden = !last || !left.length;
+    write(open, `Still to play: level ${left.join(", ")}.`);
     write(next, last ? "Play freely" : "Next level");
   }
 

@@ -10,6 +10,15 @@ const between = (leaf, first, step, last) =>
 const pollsInTheGap = (leaf) =>
   ["1", "2"].some((writer) => between(leaf, `A${writer}`, "R", `B${writer}`));
 const other = { 1: "2", 2: "1" };
+// The order that lost in level 2, and the question whether it still does.
+const theOrderYouKnow = (text) => ({
+  text,
+  order: ["A1", "A2", "B2", "R", "B1"],
+  answers: [
+    { text: "Yes, a message is lost.", right: true },
+    { text: "No, both arrive now." },
+  ],
+});
 const pollsBetweenThePosts = (first, second) => (leaf) =>
   ["1", "2"].some((writer) =>
     between(leaf, first + writer, "R", second + other[writer]),
@@ -68,6 +77,7 @@ export const LEVELS = [
         id: "m2",
         text: "Lose m2.",
         fits: (leaf) => "m2" in leaf.lost,
+        near: "You have lost m1, and this level asks for m2. Swap the writers.",
       },
     ],
     lesson:
@@ -81,11 +91,12 @@ export const LEVELS = [
     design: "counter-outside",
     text:
       "No clock at all: each message gets the next whole number, and no two are " +
-      "alike. Does the order that you know still work?",
+      "alike.",
+    guess: theOrderYouKnow("Say first: does the order of level 2 still lose a message?"),
     hint: "Take number 1, and stand there last. Let the reader ask before that.",
     tasks: [{ id: "lose", text: "Lose a message.", fits: loses }],
     lesson:
-      "It does. So the clock was not to blame. A number promises nothing as long as " +
+      "So the clock was not to blame. A number promises nothing as long as " +
       "somebody can come between taking it and standing there.",
   },
   {
@@ -95,7 +106,8 @@ export const LEVELS = [
     design: "gil-lock-on",
     text:
       "This store asks whether the interpreter has a global lock, the GIL. It has one " +
-      "here, so the store leaves its own lock out. Is that enough?",
+      "here, so the store leaves its own lock out.",
+    guess: theOrderYouKnow("Say first: with the GIL, does the order of level 2 still lose?"),
     hint: "The same order once more.",
     tasks: [{ id: "lose", text: "Lose a message.", fits: loses }],
     lesson:
@@ -290,6 +302,17 @@ export const LEVELS = [
       "the one thread, and stamps that always rise.",
   },
 ];
+
+/** What is said when all of them are done. */
+export const FINALE = {
+  title: "You have played all of them",
+  text:
+    "You have lost messages in a dict, in a sorted one, behind a lock in the wrong " +
+    "place, with a perfect counter, and by a clock. And you have met four stores that " +
+    "you could not beat. What they have in common is one sentence: a number promises " +
+    "order only if it is given out in the same critical section that makes the message " +
+    "visible.",
+};
 
 /** A level's text with its numbers. */
 export function fill(text, tree) {

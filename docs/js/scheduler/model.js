@@ -248,6 +248,11 @@ export class Game {
     return true;
   }
 
+  /** Take all steps of the one order that is left. */
+  finish() {
+    this.play(this.tree.open(this.steps)[0].steps);
+  }
+
   /** Go to the place after `count` steps of the plan; what follows stays planned. */
   goTo(count) {
     this.steps = this.plan.slice(0, count);
@@ -287,7 +292,10 @@ export class Game {
       return `R gets ${this.node.readers.R.received[before.length] ?? "nothing"}`;
     }
     const did = {
-      A: () => `takes number ${this.design.number(this.node.hand[thread])}`,
+      A: () => {
+        const number = short(this.design.number(this.inHand(thread)));
+        return `takes ${number.includes("..") ? "" : "number "}${number}`;
+      },
       B: () => `stores ${messageOf(thread)}`,
       L: () => "takes the lock",
       U: () => "frees the lock",
@@ -338,10 +346,9 @@ export class Game {
         [number] = entry;
         is = number <= cursor && !got ? "skipped" : "stored";
       } else if (writer in this.node.hand) {
-        number = this.node.hand[writer];
+        number = this.inHand(writer);
         is = "in hand";
-        const stored = this.tree.node([...this.steps, `B${writer}`]);
-        late = stored.entries.find(([, each]) => each === text)[0] <= cursor;
+        late = number <= cursor;
       } else if (this.#wasStored(writer)) {
         number = this.#placeOf(text);
         is = "overwritten";
@@ -349,6 +356,14 @@ export class Game {
       found[text] = { is, number, received: got, late };
     }
     return found;
+  }
+
+  /** The number that a writer's message will stand at, once it has one. */
+  inHand(writer) {
+    if (!(writer in this.node.hand)) return undefined;
+    // What the clock said is not yet what the store makes of it: look one step ahead.
+    const stored = this.tree.node([...this.steps, `B${writer}`]);
+    return stored.entries.find(([, each]) => each === messageOf(writer))[0];
   }
 
   #wasStored(writer) {

@@ -6,7 +6,7 @@ import { makeCode } from "./code.js";
 import { h, set, write } from "./dom.js";
 import { makeGoal, makeLevels, makeOutcome } from "./goal.js";
 import { LEVELS, losing } from "./levels.js";
-import { CLOCKS, Game, readLink, replayCommand } from "./model.js";
+import { CLOCKS, Game, readLink, replayCommand, threadOf } from "./model.js";
 import { recall, remember } from "./storage.js";
 import { say } from "./words.js";
 
@@ -31,6 +31,7 @@ export class Toy {
     if (!linked) this.#choose(this.#firstUndone());
     this.#render();
     if (linked) this.#arrive();
+    this.#leadKeysHere();
     window.addEventListener("popstate", () => this.#addressChanged());
     // After it the browser has moved the focus to its anchor, and lets us move it on.
     window.addEventListener("hashchange", () => this.#cameByLink());
@@ -46,6 +47,15 @@ export class Toy {
     else if (waitsFor) {
       this.note = `${step} is blocked: writer ${waitsFor} holds the lock.`;
     }
+    this.#render();
+  }
+
+  /** Take the steps that are left, where only one order is. */
+  runOn() {
+    if (this.game.leaf || this.game.open.all > 1) return;
+    this.note = "";
+    this.game.finish();
+    this.#stepped();
     this.#render();
   }
 
@@ -92,6 +102,8 @@ export class Toy {
     const after = this.#open();
     if (after.length < before.length) {
       this.note = after.length ? "One goal is reached." : "The goal is reached.";
+    } else if (losing(leaf)) {
+      this.note = after[0]?.near ?? "";
     }
     if (!after.length && !this.level.question) this.#finish();
     remember(this.memory);
@@ -100,6 +112,16 @@ export class Toy {
   #finish() {
     if (!this.memory.done.includes(this.level.id)) this.memory.done.push(this.level.id);
     remember(this.memory);
+  }
+
+  /** Play the order that the guess was about. */
+  #guessed({ order }, answer) {
+    this.game.restart();
+    for (const step of order) this.game.step(threadOf(step));
+    this.#stepped();
+    const said = answer.right ? "As you said." : "You said that both arrive.";
+    this.note = `${said} ${this.note}`;
+    this.#render();
   }
 
   #answered() {
@@ -210,6 +232,8 @@ export class Toy {
   #arrive() {
     this.goal.title.focus({ preventScroll: true });
     this.goal.element.scrollIntoView();
+    // On a phone a long goal may leave no room for the buttons.
+    this.lanes.element.scrollIntoView({ block: "nearest" });
   }
 
   // Keys
@@ -221,12 +245,31 @@ export class Toy {
     const isOurs =
       target === document.body ? this.#isSeen() : this.element.contains(target);
     if (!isOurs || event.repeat) return;
-    if (target.closest("input:not([type=checkbox]), select, textarea")) return;
+    // No clock begins with a digit, so there a digit can be meant for the game only.
+    const chooses = target === this.pickers.clock && event.key in LETTERS;
+    const writes = target.closest("input:not([type=checkbox]), select, textarea");
+    if (writes && !chooses) return;
     if (event.key in LETTERS) this.run(LETTERS[event.key]);
     else if (event.key === "u") this.undo();
     else if (event.key === "r") this.restart();
+    else if (event.key === "e") this.runOn();
     else return;
     event.preventDefault();
+  }
+
+  /** Let the page's own skip link lead here: the game is what one came for. */
+  #leadKeysHere() {
+    const skip = document.querySelector(".md-skip");
+    if (!skip) return;
+    this.lanes.element.id = "play";
+    set(this.lanes.element, "tabindex", "-1");
+    set(skip, "href", "#play");
+    write(skip, "Skip to the game");
+    // The address stays, since it says what is played.
+    skip.addEventListener("click", (event) => {
+      event.preventDefault();
+      this.lanes.element.focus();
+    });
   }
 
   #isSeen() {
@@ -238,7 +281,9 @@ export class Toy {
 
   #make() {
     this.levels = makeLevels((level) => this.#enter(level));
-    this.goal = makeGoal(this.lab.unbeaten());
+    this.goal = makeGoal(this.lab.unbeaten(), (guess, answer) =>
+      this.#guessed(guess, answer),
+    );
     this.axis = makeAxis();
     this.lanes = makeLanes((thread) => this.run(thread));
     this.schedule = makeSchedule((count) => this.#goTo(count));
@@ -265,6 +310,12 @@ export class Toy {
       " ",
       this.noted,
     );
+    this.forced = h(
+      "button",
+      { type: "button", class: "forced", onclick: () => this.runOn() },
+      "Only one order is left: run to the end",
+      h("kbd", { "aria-hidden": "true" }, "e"),
+    );
     this.element = h(
       "div",
       { class: "sched" },
@@ -281,6 +332,7 @@ export class Toy {
           h("p", { class: "store" }, "The store, in its own order: ", this.store),
           this.lanes.element,
           this.status,
+          this.forced,
           this.outcome.element,
           this.schedule.element,
           this.buttons.element,
@@ -297,7 +349,7 @@ export class Toy {
     const design = h(
       "select",
       {},
-      ...[...this.lab.designs.values()].map(({ id, title }) => option(id, title)),
+      ...[...this.lab.designs.values()].map(({ id, title }) => option(id, `${id}: ${title}`)),
     );
     const clock = h(
       "select",
@@ -395,6 +447,7 @@ export class Toy {
           kbd("1"), " ", kbd("2"), " writers, ",
           kbd("3"), " reader, ",
           kbd("u"), " undo, ",
+          kbd("e"), " run to the end, ",
           kbd("r"), " start again",
         ),
       ),
@@ -423,7 +476,9 @@ export class Toy {
       ready,
       done: Boolean(level) && this.#isDone(level),
       last: level === LEVELS.at(-1),
+      left: LEVELS.flatMap((each, i) => (this.#isDone(each) ? [] : [i + 1])),
     });
+    this.forced.hidden = Boolean(game.leaf) || game.open.all > 1 || !game.steps.length;
     write(this.store, game.store);
 
     const { design, clock, ofDesign, ofClock, doc, element } = this.pickers;

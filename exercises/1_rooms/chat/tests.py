@@ -58,7 +58,7 @@ class ChatRoomTests(TestCase):
         for path in ("", "long_poll/"):
             response = self.client.get(f"/chats/{path}{self.room.pk}/")
             token = response.context["chat_token"]
-            self.assertEqual(read_token(token), str(self.room.pk))
+            self.assertEqual(read_token(token), self.room.pk)
             self.assertContains(response, json_script(token, "chat-token"), html=True)
 
     def test_an_unknown_room_is_not_found(self):

@@ -27,4 +27,8 @@ def read_token(token):
 
     Raises BadSignature if it is none of ours, SignatureExpired if it is too old.
     """
-    return _signer.unsign(token, max_age=MAX_AGE)
+    room_id = _signer.unsign(token, max_age=MAX_AGE)
+    try:
+        return int(room_id)
+    except ValueError:
+        raise signing.BadSignature("It names no room.") from None

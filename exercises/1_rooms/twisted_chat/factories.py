@@ -11,8 +11,6 @@ from .protocols import WebsocketChat
 class Room:
     """What is said here is heard here: the messages, and everybody who listens."""
 
-    visited = True  # since somebody last looked for empty rooms
-
     def __init__(self):
         self.clients = []
         self.delayed_requests = []
@@ -35,8 +33,6 @@ class Room:
 class ChatFactory:
     """The one object that all clients share, so it knows every room."""
 
-    patience = 60  # seconds between two looks for empty rooms
-
     def __init__(self):
         self.rooms = defaultdict(Room)  # by id
 
@@ -48,13 +44,4 @@ class ChatFactory:
 
         Raises BadSignature, and makes no room, if it opens none.
         """
-        room = self.rooms[read_token(token)]
-        room.visited = True
-        return room
-
-    def forget_empty_rooms(self):
-        """Forget the rooms where nobody is, and nobody was since the last look."""
-        for room_id, room in list(self.rooms.items()):
-            if not (room.clients or room.delayed_requests or room.visited):
-                del self.rooms[room_id]
-            room.visited = False
+        return self.rooms[read_token(token)]

@@ -12,8 +12,6 @@ from .protocols import WebsocketChat, text_frame
 class Room:
     """What is said here is heard here: the messages, and everybody who listens."""
 
-    visited = True  # since somebody last looked for empty rooms
-
     def __init__(self, reactor):
         self.reactor = reactor
         self.clients = []
@@ -40,10 +38,8 @@ class Room:
         self.processDelayedRequests()
 
     def updateClients(self, frames):
-        # Where something waits already, the frames have to line up behind it.
-        waiting = set(self.reactor.getWriters())
         for client in self.clients:
-            client.send(frames, client.tcp in waiting)
+            client.send(frames)
 
     def news_after(self, lastupdate):
         """Return a Deferred of all messages after `lastupdate`, when there are any.
@@ -69,8 +65,6 @@ class Room:
 class ChatFactory:
     """The one object that all clients share, so it knows every room."""
 
-    patience = 60  # seconds between two looks for empty rooms
-
     def __init__(self, reactor):
         self.reactor = reactor
         self.rooms = defaultdict(lambda: Room(reactor))  # by id
@@ -83,13 +77,4 @@ class ChatFactory:
 
         Raises BadSignature, and makes no room, if it opens none.
         """
-        room = self.rooms[read_token(token)]
-        room.visited = True
-        return room
-
-    def forget_empty_rooms(self):
-        """Forget the rooms where nobody is, and nobody was since the last look."""
-        for room_id, room in list(self.rooms.items()):
-            if not (room.clients or room.delayed_requests or room.visited):
-                del self.rooms[room_id]
-            room.visited = False
+        return self.rooms[read_token(token)]

@@ -14,8 +14,6 @@ from .protocols import WebsocketChat, text_frame
 class Room:
     """What is said here is heard here: the messages, and everybody who listens."""
 
-    visited = True  # since somebody last looked for empty rooms
-
     def __init__(self, reactor):
         self.reactor = reactor
         self.clients = []
@@ -48,10 +46,8 @@ class Room:
             self.processDelayedRequests()
 
     def updateClients(self, frames):
-        # Where something waits already, the frames have to line up behind it.
-        waiting = set(self.reactor.getWriters())
         for client in self.clients:
-            client.send(frames, client.tcp in waiting)
+            client.send(frames)
 
     def join(self, client, cursor):
         """Send a socket what it missed since `cursor`, and from now on what is said.
@@ -60,12 +56,12 @@ class Room:
         neither.
         """
         self.tell()  # What is under way is for the others: it is in the history, too.
-        client.tcp.write(text_frame(self.catch_up(cursor)))
+        client.send(text_frame(self.catch_up(cursor)))
         self.clients.append(client)
 
     def catch_up(self, cursor):
         """Return the batch for who stands at `cursor`; None is for who is new here."""
-        messages = cursor and self.messages.after(cursor)
+        messages = None if cursor is None else self.messages.after(cursor)
         if messages is None:
             return self.batch(self.messages.messages, reset=cursor is not None)
         return self.batch(messages)
@@ -104,8 +100,6 @@ class Room:
 class ChatFactory:
     """The one object that all clients share, so it knows every room."""
 
-    patience = 60  # seconds between two looks for empty rooms
-
     def __init__(self, reactor):
         self.reactor = reactor
         self.rooms = defaultdict(lambda: Room(reactor))  # by id
@@ -118,13 +112,4 @@ class ChatFactory:
 
         Raises BadSignature, and makes no room, if it opens none.
         """
-        room = self.rooms[read_token(token)]
-        room.visited = True
-        return room
-
-    def forget_empty_rooms(self):
-        """Forget the rooms where nobody is, and nobody was since the last look."""
-        for room_id, room in list(self.rooms.items()):
-            if not (room.clients or room.delayed_requests or room.visited):
-                del self.rooms[room_id]
-            room.visited = False
+        return self.rooms[read_token(token)]

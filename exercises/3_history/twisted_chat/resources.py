@@ -5,14 +5,25 @@ import json
 from django.core.signing import BadSignature, SignatureExpired
 from h11 import ProtocolError
 from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
+from twisted.protocols.policies import TimeoutMixin
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Site
 from twisted.web.websocket import WebSocketResource
+from zope.interface import implementer
 
 from .messages import MAX_ID, MAX_LENGTH
 
 log = Logger()
+
+
+class ChatSite(Site):
+    """Logs what was refused. A line for each poll would cost as much as the poll."""
+
+    def log(self, request):
+        if request.code >= 400:
+            super().log(request)
 
 
 class ChatResource(WebSocketResource):
@@ -38,6 +49,44 @@ class ChatResource(WebSocketResource):
         request.setResponseCode(code)
         request.setHeader(b"content-type", b"text/plain")
         return why.encode()
+
+
+@implementer(IPushProducer)
+class Answer(TimeoutMixin):
+    """Writes an answer, and finishes the request when the client has read it.
+
+    When a request is finished, Twisted answers the next one on its connection, whether
+    or not somebody reads.
+    """
+
+    reading_seconds = 60
+    paused = False
+
+    def __init__(self, request, body, reactor):
+        self.request = request
+        self.callLater = reactor.callLater  # for setTimeout
+        request.setHeader(b"content-length", b"%d" % len(body))
+        request.registerProducer(self, True)
+        request.write(body)
+        if not self.paused:
+            self.resumeProducing()
+
+    def pauseProducing(self):
+        # More than 64 kB wait in the transport.
+        self.paused = True
+        self.setTimeout(self.reading_seconds)
+
+    def resumeProducing(self):
+        self.setTimeout(None)
+        self.request.unregisterProducer()
+        self.request.finish()
+
+    def timeoutConnection(self):
+        log.warn("Dropping a request: nobody reads the answer")
+        self.request.transport.abortConnection()
+
+    def stopProducing(self):
+        self.setTimeout(None)  # The connection is lost.
 
 
 class HttpChat(Resource):
@@ -93,7 +142,7 @@ class HttpChat(Resource):
         except ValueError:
             return self.refuse(request, 400, "epoch and seq are no cursor")
         if cursor is None or request.args.get(b"wait") == [b"0"]:
-            return room.catch_up(cursor).encode()
+            return self.answer(room.catch_up(cursor), request)
         news = room.news_after(cursor)
         # After that time it is answered with nothing new.
         news.addTimeout(
@@ -113,8 +162,8 @@ class HttpChat(Resource):
         return epoch.decode("latin-1"), int(seq)
 
     def answer(self, batch, request):
-        request.write(batch.encode())
-        request.finish()
+        Answer(request, batch.encode(), self.reactor)
+        return NOT_DONE_YET
 
     def render_POST(self, request):
         room = self.enter(request)
@@ -131,7 +180,7 @@ class HttpChat(Resource):
             return self.refuse(request, 400, "id is missing or too long")
         if len(text) > MAX_LENGTH:
             return self.refuse(request, 413, "new_message is too long")
-        return room.batch([room.say(text, id)]).encode()
+        return self.answer(room.batch([room.say(text, id)]), request)
 
     def refuse(self, request, code, why):
         log.warn("Refusing a request: {why}", why=why)

@@ -9,7 +9,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # Good enough for 127.0.0.1. A real site reads its key from the environment.
 SECRET_KEY = "django-insecure-for-the-tutorial-only"
-DEBUG = os.environ.get("DJANGO_DEBUG", "1") == "1"
+DEBUG = (os.environ.get("DJANGO_DEBUG") or "1").lower() in ("1", "true", "yes", "on")
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 
 INSTALLED_APPS = [
@@ -23,6 +23,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "chat.middleware.refuse_other_hosts",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -81,4 +82,4 @@ USE_TZ = True
 STATIC_URL = "static/"
 
 # Where chatserver.py listens, for the pages that talk to it.
-CHAT_SERVER = "127.0.0.1:" + os.environ.get("CHAT_PORT", "1025")
+CHAT_SERVER = "127.0.0.1:" + (os.environ.get("CHAT_PORT") or "1025")

@@ -1,6 +1,7 @@
 """The one thread that may wait for the database, and what is written by it."""
 
 from contextlib import suppress
+from pathlib import Path
 
 from django.db import Error, connection, connections
 from twisted.application.service import Service
@@ -52,6 +53,7 @@ class Database(Service):
 
 def _run(function, args):
     try:
+        _notice_another_file()
         return function(*args)
     except Exception as error:
         if isinstance(error, Error):
@@ -62,6 +64,18 @@ def _run(function, args):
         with suppress(Error):
             connection.close()
         raise NotNow() from error
+
+
+def _notice_another_file():
+    # Who deletes the file of SQLite does not delete what we have open. We would write
+    # into a file that has no name any more, and be content.
+    try:
+        file = Path(connection.settings_dict["NAME"]).stat().st_ino
+    except OSError:
+        file = None
+    if getattr(connection, "file", file) != file:
+        connection.close()
+    connection.file = file
 
 
 class Writer:

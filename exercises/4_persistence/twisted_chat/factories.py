@@ -15,7 +15,6 @@ from .protocols import WebsocketChat, text_frame
 class Room:
     """What is said here is heard here: the messages, and everybody who listens."""
 
-    visited = True  # since somebody last looked for empty rooms
     messages = None  # until they are loaded
     loading = False
 
@@ -91,10 +90,8 @@ class Room:
             self.processDelayedRequests()
 
     def updateClients(self, frames):
-        # Where something waits already, the frames have to line up behind it.
-        waiting = set(self.reactor.getWriters())
         for client in self.clients:
-            client.send(frames, client.tcp in waiting)
+            client.send(frames)
 
     def join(self, client, cursor):
         """Send a socket what it missed since `cursor`, and from now on what is said.
@@ -103,12 +100,12 @@ class Room:
         neither.
         """
         self.tell()  # What is under way is for the others: it is in the history, too.
-        client.tcp.write(text_frame(self.catch_up(cursor)))
+        client.send(text_frame(self.catch_up(cursor)))
         self.clients.append(client)
 
     def catch_up(self, cursor):
         """Return the batch for who stands at `cursor`; None is for who is new here."""
-        messages = cursor and self.messages.after(cursor)
+        messages = None if cursor is None else self.messages.after(cursor)
         if messages is None:
             return self.batch(self.messages.messages, reset=cursor is not None)
         return self.batch(messages)
@@ -166,13 +163,10 @@ class ChatFactory:
         id = read_token(token)
         if id not in self.rooms:
             self.rooms[id] = Room(id, self.reactor, self.database, self.writer)
-        room = self.rooms[id]
-        room.visited = True
-        return room
+        return self.rooms[id]
 
     def forget_empty_rooms(self):
-        """Forget the rooms where nobody is, and nobody was since the last look."""
-        for room_id, room in list(self.rooms.items()):
-            if room.is_empty() and not room.visited:
-                del self.rooms[room_id]
-            room.visited = False
+        """Forget the rooms where nobody is. The database has what was said there."""
+        for room in list(self.rooms.values()):
+            if room.is_empty():
+                del self.rooms[room.id]

@@ -37,11 +37,15 @@ def read_object(frame):
 def read_hello(frame):
     """Return the token in a frame, and the cursor or None. Raises ValueError."""
     said = read_object(frame)
-    token, seq = said.get("token"), said.get("seq", 0)
-    if not isinstance(token, str) or type(seq) is not int:
-        raise ValueError("token is missing, or seq is no number")
+    token, seq = said.get("token"), said.get("seq")
+    if not isinstance(token, str):
+        raise ValueError("token is missing")
     token.encode()  # raises ValueError, too, where there is half a character
-    return token, (said.get("epoch"), seq) if "seq" in said else None
+    if "epoch" not in said and "seq" not in said:
+        return token, None
+    if "epoch" not in said or type(seq) is not int:
+        raise ValueError("seq is no number, or half of the cursor is missing")
+    return token, (said["epoch"], seq)
 
 
 def read_message(frame):
@@ -65,16 +69,18 @@ class WebsocketChat(TimeoutMixin):
 
     token_seconds = 5  # A page sends its token at once.
     goodbye_seconds = 5  # that a client who is refused has to go
-    most_behind = 1_000_000  # bytes for a client since it last had read everything
+    reading_seconds = 60  # for a client to read what waits in the transport
+    most_behind = 1_000_000  # bytes that wait behind it
     refused = False
     entering = None  # a Deferred, while the room is being loaded
     room = None
-    behind = None
+    paused = False
 
     def __init__(self, factory, tcp):
         self.factory = factory
         self.callLater = factory.reactor.callLater  # for setTimeout
         self.tcp = tcp  # what carries the WebSocket, and takes bytes
+        self.behind = bytearray()  # frames for when the client has read others
 
     def negotiationStarted(self, transport):
         self.transport = transport
@@ -89,8 +95,8 @@ class WebsocketChat(TimeoutMixin):
         self.setTimeout(self.token_seconds)
 
     def timeoutConnection(self):
-        if self.refused:
-            self.tcp.abortConnection()  # It does not read, so a close cannot end.
+        if self.refused or self.paused:
+            self.drop()  # It does not read, so a close cannot end.
             return
         self.refuse(4408, f"no token in {self.token_seconds} s")
 
@@ -135,14 +141,14 @@ class WebsocketChat(TimeoutMixin):
             # It was said before, and who says it again has not heard it. What is under
             # way goes first, so that nobody hears a higher number before a lower one.
             self.room.tell()
-            self.send(text_frame(self.room.batch([message])), others_wait=True)
+            self.send(text_frame(self.room.batch([message])))
 
     def not_said(self, failure, id):
         if failure.check(NoSuchRoom):
             self.no_room(failure)
         elif not self.refused:
             why = {"status": 0, "id": id, "error": "not stored, try again later"}
-            self.send(text_frame(json.dumps(why)), others_wait=True)
+            self.send(text_frame(json.dumps(why)))
 
     def join(self, token, cursor):
         self.setTimeout(None)
@@ -178,32 +184,36 @@ class WebsocketChat(TimeoutMixin):
     def pongReceived(self, payload):
         pass  # Twisted calls it, so it has to exist.
 
-    def send(self, frames, others_wait):
-        """Send whole frames; behind others, if others wait in the transport."""
-        if self.tcp.disconnecting:
+    def send(self, frames):
+        """Send whole frames, when the client has read what waits for it already."""
+        if self.refused or self.tcp.disconnecting:
             return  # After a close frame, nothing may follow.
-        if not others_wait:
-            # Give them to the kernel now. write() leaves it to the reactor's next turn,
-            # and to ask the kernel when it may costs more than the sending does.
-            sent = self.tcp.writeSomeData(frames)
-            if isinstance(sent, int):  # else the connection is broken; write() copes
-                frames = frames[sent:]
-        self.tcp.write(frames)
-        if self.behind is not None:
-            self.behind += len(frames)
-            if self.behind > self.most_behind:
-                log.warn("Dropping a client: it does not read")
-                self.tcp.abortConnection()
+        if not self.paused:
+            self.tcp.write(frames)
+            return
+        self.behind += frames
+        if len(self.behind) > self.most_behind:
+            self.drop()
 
     def pauseProducing(self):
         # More than 64 kB wait in the transport. It may be a moment's burst.
-        if self.behind is None:
-            self.behind = 0
+        if self.paused:
+            return
+        self.paused = True
+        self.tcp.pauseProducing()  # Who does not read has to be answered no more.
+        if self.room and not self.refused:
+            self.setTimeout(self.reading_seconds)
 
     def resumeProducing(self):
-        self.behind = None
+        self.paused = False
         if self.tcp.disconnecting:
             self.transport.detachProducer()  # or the close goes on waiting for it
+            return
+        if self.room:
+            self.setTimeout(None)
+        self.tcp.resumeProducing()
+        behind, self.behind = self.behind, bytearray()
+        self.tcp.write(bytes(behind))
 
     def stopProducing(self):
         pass  # The connection is lost; connectionLost is told, too.
@@ -214,3 +224,8 @@ class WebsocketChat(TimeoutMixin):
         self.setTimeout(self.goodbye_seconds)
         with suppress(LocalProtocolError):
             self.transport.loseConnection(code)
+
+    def drop(self):
+        log.warn("Dropping a client: it does not read")
+        self.refused = True
+        self.tcp.abortConnection()

@@ -5,15 +5,26 @@ import json
 from django.core.signing import BadSignature, SignatureExpired
 from h11 import ProtocolError
 from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
+from twisted.protocols.policies import TimeoutMixin
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Site
 from twisted.web.websocket import WebSocketResource
+from zope.interface import implementer
 
 from .database import NoSuchRoom, NotNow
 from .messages import MAX_ID, MAX_LENGTH, storable
 
 log = Logger()
+
+
+class ChatSite(Site):
+    """Logs what was refused. A line for each poll would cost as much as the poll."""
+
+    def log(self, request):
+        if request.code >= 400:
+            super().log(request)
 
 
 class ChatResource(WebSocketResource):
@@ -39,6 +50,44 @@ class ChatResource(WebSocketResource):
         request.setResponseCode(code)
         request.setHeader(b"content-type", b"text/plain")
         return why.encode()
+
+
+@implementer(IPushProducer)
+class Answer(TimeoutMixin):
+    """Writes an answer, and finishes the request when the client has read it.
+
+    When a request is finished, Twisted answers the next one on its connection, whether
+    or not somebody reads.
+    """
+
+    reading_seconds = 60
+    paused = False
+
+    def __init__(self, request, body, reactor):
+        self.request = request
+        self.callLater = reactor.callLater  # for setTimeout
+        request.setHeader(b"content-length", b"%d" % len(body))
+        request.registerProducer(self, True)
+        request.write(body)
+        if not self.paused:
+            self.resumeProducing()
+
+    def pauseProducing(self):
+        # More than 64 kB wait in the transport.
+        self.paused = True
+        self.setTimeout(self.reading_seconds)
+
+    def resumeProducing(self):
+        self.setTimeout(None)
+        self.request.unregisterProducer()
+        self.request.finish()
+
+    def timeoutConnection(self):
+        log.warn("Dropping a request: nobody reads the answer")
+        self.request.transport.abortConnection()
+
+    def stopProducing(self):
+        self.setTimeout(None)  # The connection is lost.
 
 
 class HttpChat(Resource):
@@ -130,8 +179,7 @@ class HttpChat(Resource):
         return self.refuse(request, 503, "try again later")
 
     def answer(self, body, request):
-        request.write(body)
-        request.finish()
+        Answer(request, body, self.reactor)
 
     def render_POST(self, request):
         room = self.enter(request)

@@ -1,6 +1,6 @@
 """What the chat server asks of the database. Each function blocks until it is done."""
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from chat import models
 
@@ -24,54 +24,40 @@ def store(batch):
 
     `batch` is {room_id: (seq, {id: text})}, with the number of the newest message that
     is known there. Returns {room_id: (news, {id: message})}: all that came after that
-    number, and what is stored under each id. A room that is gone is left out.
+    number, and what is stored under each id. A room that is gone is left out, and one
+    that has not come to that number yet.
     """
-    try:
-        return _commit(_append, batch)
-    except (_Surprise, IntegrityError):
-        return _commit(_look_and_append, batch)
-
-
-class _Surprise(Exception):
-    """Another number is the newest, or the room is gone."""
-
-
-def _commit(append, batch):
+    stored = {}
     with transaction.atomic():
         # Always in this order, so that no two processes wait for each other's rooms.
-        stored = {id: append(id, *batch[id]) for id in sorted(batch)}
-    return {id: found for id, found in stored.items() if found}
-
-
-def _append(room_id, seq, said):
-    # To compare the number and to raise it is one step. Who did it has the row, and
-    # others wait until that is committed: no number is visible before a lower one.
-    room = models.ChatRoom.objects.filter(pk=room_id, last_seq=seq)
-    if not room.update(last_seq=seq + len(said)):
-        raise _Surprise
-    new = [
-        models.Message(room_id=room_id, seq=number, client_id=id, text=said[id])
-        for number, id in enumerate(said, seq + 1)
-    ]
-    news = _plain(models.Message.objects.bulk_create(new))
-    return news, {message.id: message for message in news}
-
-
-def _look_and_append(room_id, seq, said):
-    rooms = models.ChatRoom.objects.select_for_update()
-    room = rooms.filter(pk=room_id).first()
-    if room is None:
-        return None
-    # What is said again has an id that is stored: its answer was lost.
-    again = _plain(room.messages.filter(client_id__in=said))
-    stored = {message.id: message for message in again}
-    unknown = {id: text for id, text in said.items() if id not in stored}
-    news, _ = _append(room_id, room.last_seq, unknown)
-    if room.last_seq > seq:
-        # A commit had not failed, as we were told, or another server has written.
-        news = _plain(room.messages.filter(seq__gt=seq).order_by("seq"))
-    stored.update((message.id, message) for message in news if message.id in said)
-    return news, stored
+        for room_id in sorted(batch):
+            seq, said = batch[room_id]
+            # Others wait for the row until this is committed: no number is visible
+            # before a lower one.
+            rooms = models.ChatRoom.objects.select_for_update()
+            room = rooms.filter(pk=room_id).first()
+            if room is None or room.last_seq < seq:  # Then it is another log.
+                continue
+            # What is said again has an id that is stored: its answer was lost.
+            again = _plain(room.messages.filter(client_id__in=said))
+            by_id = {message.id: message for message in again}
+            new = [id for id in said if id not in by_id]
+            rows = [
+                models.Message(room=room, seq=number, client_id=id, text=said[id])
+                for number, id in enumerate(new, room.last_seq + 1)
+            ]
+            news = _plain(models.Message.objects.bulk_create(rows))
+            if room.last_seq > seq:
+                # A commit had not failed, as we were told, or another server has
+                # written.
+                news = _plain(room.messages.filter(seq__gt=seq).order_by("seq"))
+            room.last_seq += len(new)
+            room.save(update_fields=["last_seq"])
+            by_id.update(
+                (message.id, message) for message in news if message.id in said
+            )
+            stored[room_id] = news, by_id
+    return stored
 
 
 def _plain(rows):

@@ -16,6 +16,7 @@ export function show(text) {
   const item = document.createElement("li");
   // Never innerHTML: what somebody typed must stay text.
   item.textContent = text;
+  item.dir = "auto"; // Hebrew and Arabic begin at the right.
   messages.prepend(item);
 }
 
@@ -47,8 +48,8 @@ export function onSend(send) {
   // While the button is disabled, Enter does not submit the form either.
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const text = input.value.trim();
-    if (text && send(text)) {
+    const text = input.value;
+    if (text.trim() && send(text)) {
       input.value = "";
     }
     input.focus();
@@ -56,8 +57,10 @@ export function onSend(send) {
 }
 
 input.addEventListener("keydown", (event) => {
-  // An Enter that ends the composing of a word, as in Japanese, is not for us.
-  if (event.key === "Enter" && event.isComposing) {
+  // An Enter that ends the composing of a word, as in Japanese, is not for us. Safari
+  // says so by the key's number alone.
+  const isComposing = event.isComposing || event.keyCode === 229;
+  if (event.key === "Enter" && isComposing) {
     event.preventDefault();
   }
 });

@@ -10,12 +10,15 @@ const messages = document.getElementById("messages");
 const FIRST_WAIT = 500; // milliseconds
 const LONGEST_WAIT = 30000;
 
+const unsent = []; // texts that came back and are not in the box
+
 let wait = FIRST_WAIT;
 
 export function show(text) {
   const item = document.createElement("li");
   // Never innerHTML: what somebody typed must stay text.
   item.textContent = text;
+  item.dir = "auto"; // Hebrew and Arabic begin at the right.
   messages.prepend(item);
 }
 
@@ -47,22 +50,41 @@ export function onSend(send) {
   // While the button is disabled, Enter does not submit the form either.
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const text = input.value.trim();
-    if (text && send(text)) {
+    const text = input.value;
+    if (text.trim() && send(text)) {
       input.value = "";
+      fillBox();
     }
     input.focus();
   });
 }
 
-export function giveBack(text) {
-  status.textContent = "That may not have been sent.";
-  input.value = input.value ? `${text} ${input.value}` : text;
+export function giveBack(texts) {
+  unsent.push(...texts);
+  fillBox();
+  status.textContent = unsent.length
+    ? "Something may not have been sent. It comes back when the box is empty."
+    : "That may not have been sent.";
 }
 
+// Never into what somebody is typing, and no more than the server takes.
+function fillBox() {
+  let count = input.value ? 0 : unsent.length;
+  while (count > 1 && unsent.slice(0, count).join(" ").length > input.maxLength) {
+    count -= 1;
+  }
+  if (count) {
+    input.value = unsent.splice(0, count).join(" ");
+  }
+}
+
+input.addEventListener("input", fillBox);
+
 input.addEventListener("keydown", (event) => {
-  // An Enter that ends the composing of a word, as in Japanese, is not for us.
-  if (event.key === "Enter" && event.isComposing) {
+  // An Enter that ends the composing of a word, as in Japanese, is not for us. Safari
+  // says so by the key's number alone.
+  const isComposing = event.isComposing || event.keyCode === 229;
+  if (event.key === "Enter" && isComposing) {
     event.preventDefault();
   }
 });

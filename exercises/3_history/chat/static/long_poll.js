@@ -2,8 +2,8 @@ import {
   connected,
   disconnected,
   failed,
+  next,
   onSend,
-  pending,
   sent,
   settled,
   shutOut,
@@ -15,6 +15,9 @@ const url = JSON.parse(document.getElementById("chat-url").textContent);
 const token = JSON.parse(document.getElementById("chat-token").textContent);
 const LONGEST_POLL = 35000; // milliseconds: the server ends a poll after 25 seconds
 const LONGEST_ANSWER = 10000; // to what the server answers at once
+// Of two equal requests, a browser may hold one back until the other is answered. So no
+// two windows ask alike.
+const WINDOW = Math.random();
 
 let connection;
 let posting = false;
@@ -22,25 +25,30 @@ let posting = false;
 class BadToken extends Error {}
 class BadMessage extends Error {}
 
-async function fetchJson(address, options) {
-  const headers = { Authorization: `Bearer ${token}` };
-  const response = await fetch(address, { ...options, headers });
-  if (response.status === 401) {
-    throw new BadToken("The chat server wants another token.");
+async function fetchJson(address, longest, options, controller) {
+  const timer = setTimeout(() => controller.abort(), longest);
+  try {
+    const { signal } = controller;
+    const headers = { Authorization: `Bearer ${token}` };
+    const response = await fetch(address, { ...options, headers, signal });
+    if (response.status === 401) {
+      throw new BadToken("The chat server wants another token.");
+    }
+    if (response.status === 400 || response.status === 413) {
+      throw new BadMessage("The chat server does not take this message.");
+    }
+    if (!response.ok) {
+      throw new Error(`The chat server says ${response.status}.`);
+    }
+    return await response.json();
+  } finally {
+    clearTimeout(timer);
   }
-  if (response.status === 400 || response.status === 413) {
-    throw new BadMessage("The chat server does not take this message.");
-  }
-  if (!response.ok) {
-    throw new Error(`The chat server says ${response.status}.`);
-  }
-  return response.json();
 }
 
-function ask(wait, time) {
-  const query = new URLSearchParams({ ...whereWeAre(), ...wait });
-  const signal = AbortSignal.any([connection.signal, AbortSignal.timeout(time)]);
-  return fetchJson(`${url}?${query}`, { signal });
+function ask(wait, longest) {
+  const query = new URLSearchParams({ ...whereWeAre(), ...wait, window: WINDOW });
+  return fetchJson(`${url}?${query}`, longest, {}, connection);
 }
 
 async function poll() {
@@ -64,20 +72,20 @@ async function poll() {
 
 // One after the other, so that they arrive in the order in which they were typed.
 async function post() {
-  const [own] = pending();
+  const own = next();
   if (posting || !own) {
     return;
   }
   posting = true;
   const body = new URLSearchParams({ id: own.id, new_message: own.text });
-  const signal = AbortSignal.timeout(LONGEST_ANSWER);
+  const options = { method: "POST", body };
   try {
-    await fetchJson(url, { method: "POST", body, signal });
+    await fetchJson(url, LONGEST_ANSWER, options, new AbortController());
     sent(own);
   } catch (error) {
     console.info(error);
     if (error instanceof BadMessage) {
-      failed([own]);
+      failed(own);
     } else {
       // It may have been stored: only the answer got lost. When we are connected
       // again, we know, or ask with the same id.

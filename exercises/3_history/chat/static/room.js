@@ -6,7 +6,6 @@ const form = document.getElementById("chat-form");
 const input = document.getElementById("message");
 const button = form.querySelector("button");
 const outbox = document.getElementById("outbox");
-const messages = document.getElementById("messages");
 const delay = document.getElementById("delay");
 
 const FIRST_WAIT = 500; // milliseconds
@@ -16,6 +15,7 @@ const shown = new Set(); // the ids of the messages in the list
 const unheard = new Map(); // own messages that are not in the list yet, by id
 
 let cursor = {}; // where this page stands: the epoch and the number of the newest
+let messages = document.getElementById("messages");
 let online = false;
 let wait = FIRST_WAIT;
 let send;
@@ -29,19 +29,39 @@ export function take({ epoch, seq, reset, data }) {
   if (reset) {
     addLine("Some messages may be missing here.");
   }
-  data.forEach(show);
+  if (cursor.epoch) {
+    data.forEach(show);
+  } else {
+    showSilently(data);
+  }
   // What was sent twice is told twice: with its old number, which is no step back.
   if (reset || cursor.epoch !== epoch || cursor.seq < seq) {
     cursor = { epoch, seq };
   }
 }
 
-function addLine(text) {
+function makeItem(text) {
   const item = document.createElement("li");
   // Never innerHTML: what somebody typed must stay text.
   item.textContent = text;
+  item.dir = "auto"; // Hebrew and Arabic begin at the right.
+  return item;
+}
+
+function addLine(text) {
+  const item = makeItem(text);
   messages.prepend(item);
   return item;
+}
+
+// A screen reader reads out what is added to the log, and nobody wants to hear two
+// hundred old messages. They come in a new log, which has them from the beginning.
+function showSilently(data) {
+  const log = messages.parentElement;
+  const another = log.cloneNode(true);
+  messages = another.querySelector("#messages");
+  data.forEach(show);
+  log.replaceWith(another);
 }
 
 function show({ id, text }) {
@@ -68,7 +88,7 @@ export function connected() {
     // Of these the server has not told us, so it may not have them.
     const again = [...unheard.values()].filter((own) => !isFailed(own));
     again.forEach((own) => setState(own, "pending"));
-    again.forEach(send);
+    send();
   }
 }
 
@@ -95,7 +115,7 @@ export function shutOut() {
   }
   button.disabled = true;
   status.textContent = "This page may no longer speak here. Load it again.";
-  failed();
+  pending().forEach((own) => setState(own, "failed"));
 }
 
 // The states of an own message: pending, sent, failed.
@@ -107,16 +127,44 @@ function isFailed({ item }) {
   return item.dataset.state === "failed";
 }
 
-export function pending() {
+function pending() {
   return [...unheard.values()].filter(({ item }) => item.dataset.state === "pending");
+}
+
+// The message that is to be sent next, if any.
+export function next() {
+  return online ? pending()[0] : undefined;
 }
 
 export function sent(own) {
   setState(own, "sent");
 }
 
-export function failed(refused = pending()) {
-  refused.forEach((own) => setState(own, "failed"));
+// To be called when the server refused a message. What to do is the writer's choice.
+export function failed(own) {
+  setState(own, "failed");
+  addButton(own, "Try again", () => {
+    own.item.textContent = own.text;
+    setState(own, "pending");
+    if (online) {
+      send();
+    }
+  });
+  addButton(own, "Remove", () => {
+    unheard.delete(own.id);
+    own.item.remove();
+  });
+}
+
+function addButton({ item }, label, act) {
+  const choice = document.createElement("button");
+  choice.type = "button";
+  choice.textContent = label;
+  choice.addEventListener("click", () => {
+    act();
+    input.focus(); // or the focus would vanish with the button
+  });
+  item.append(" ", choice);
 }
 
 export function onSend(how) {
@@ -125,8 +173,8 @@ export function onSend(how) {
   // While the button is disabled, Enter does not submit the form either.
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const text = input.value.trim();
-    if (text) {
+    const text = input.value;
+    if (text.trim()) {
       write(text);
       input.value = "";
     }
@@ -135,8 +183,7 @@ export function onSend(how) {
 }
 
 function write(text) {
-  const item = document.createElement("li");
-  item.textContent = text;
+  const item = makeItem(text);
   outbox.prepend(item);
   // Nobody else's message has this id. By it, the server knows one that it has.
   const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
@@ -144,13 +191,23 @@ function write(text) {
   setState(own, "pending");
   unheard.set(id, own);
   if (online) {
-    send(own);
+    send();
   }
 }
 
+// Nobody else knows of these. The browser asks whether you mean to leave them behind.
+addEventListener("beforeunload", (event) => {
+  if ([...unheard.values()].some(({ item }) => item.dataset.state !== "sent")) {
+    event.preventDefault();
+    event.returnValue = true; // the same for browsers of before 2024
+  }
+});
+
 input.addEventListener("keydown", (event) => {
-  // An Enter that ends the composing of a word, as in Japanese, is not for us.
-  if (event.key === "Enter" && event.isComposing) {
+  // An Enter that ends the composing of a word, as in Japanese, is not for us. Safari
+  // says so by the key's number alone.
+  const isComposing = event.isComposing || event.keyCode === 229;
+  if (event.key === "Enter" && isComposing) {
     event.preventDefault();
   }
 });

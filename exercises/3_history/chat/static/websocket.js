@@ -2,6 +2,7 @@ import {
   connected,
   disconnected,
   failed,
+  next,
   onSend,
   settled,
   shutOut,
@@ -13,35 +14,70 @@ const url = JSON.parse(document.getElementById("chat-url").textContent);
 const token = JSON.parse(document.getElementById("chat-token").textContent);
 const BAD_TOKEN = [4401, 4410]; // the codes with which the server closes
 const BAD_MESSAGE = [1009, 4400];
+const LONGEST_ANSWER = 10000; // milliseconds: to what the server answers at once
 
 let socket;
+let saying; // the message that was sent, and is not told back yet
+let patience; // the timer of the answer that is due
 
 function connect() {
+  saying = undefined;
   socket = new WebSocket(url);
   socket.addEventListener("open", () => {
     socket.send(JSON.stringify({ token, ...whereWeAre() }));
   });
   socket.addEventListener("message", (event) => {
+    clearTimeout(patience);
     take(JSON.parse(event.data));
     connected(); // The first one is what we missed: the token was good.
     settled();
-  });
-  socket.addEventListener("close", (event) => {
-    if (BAD_TOKEN.includes(event.code)) {
-      shutOut();
-      return;
+    sayNext();
+    if (saying) {
+      expectAnswer();
     }
-    if (BAD_MESSAGE.includes(event.code)) {
-      failed();
-    }
-    disconnected(connect);
   });
+  socket.addEventListener("close", lose);
+  expectAnswer();
 }
 
-onSend(({ id, text }) => {
-  // A socket that is closing takes a text without a word, and drops it. The message is
-  // pending then, and is sent again.
-  socket.send(JSON.stringify({ id, text }));
-});
+// A server that hangs closes nothing, and a socket waits for ever.
+function expectAnswer() {
+  clearTimeout(patience);
+  patience = setTimeout(() => {
+    const silent = socket;
+    lose({ target: silent });
+    silent.close();
+  }, LONGEST_ANSWER);
+}
+
+function lose({ target, code }) {
+  if (target !== socket) {
+    return; // It was given up before.
+  }
+  clearTimeout(patience);
+  socket = undefined;
+  if (BAD_TOKEN.includes(code)) {
+    shutOut();
+    return;
+  }
+  if (BAD_MESSAGE.includes(code) && saying) {
+    failed(saying);
+  }
+  disconnected(connect);
+}
+
+// One after the other: if the server refuses one, this is it.
+function sayNext() {
+  const own = next();
+  if (own && own !== saying) {
+    // A socket that is closing takes a text without a word, and drops it. The message
+    // is pending then, and is sent again.
+    socket.send(JSON.stringify({ id: own.id, text: own.text }));
+    expectAnswer();
+  }
+  saying = own;
+}
+
+onSend(sayNext);
 
 connect();

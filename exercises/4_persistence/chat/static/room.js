@@ -6,7 +6,6 @@ const form = document.getElementById("chat-form");
 const input = document.getElementById("message");
 const button = form.querySelector("button");
 const outbox = document.getElementById("outbox");
-const messages = document.getElementById("messages");
 const delay = document.getElementById("delay");
 const earlier = document.getElementById("earlier");
 
@@ -20,9 +19,11 @@ const unheard = new Map(); // own messages that are not in the list yet, by id
 
 let cursor = {}; // where this page stands: the epoch and the number of the newest
 let oldest = Infinity; // the lowest number in the list
+let messages = document.getElementById("messages");
 let online = false;
 let wait = FIRST_WAIT;
 let attempt; // the timer of the next one
+let isLoading = false; // earlier messages
 let trouble = ""; // what is wrong although we are connected
 let send;
 
@@ -38,7 +39,11 @@ export function take({ epoch, seq, reset, data }) {
     oldest = Math.min(oldest, data.length ? data[0].seq : seq + 1);
     earlier.hidden = oldest === 1;
   }
-  data.forEach(show);
+  if (cursor.epoch) {
+    data.forEach(show);
+  } else {
+    showSilently(data);
+  }
   if (data.length && trouble) {
     trouble = ""; // Something new was stored.
     if (online) {
@@ -51,16 +56,32 @@ export function take({ epoch, seq, reset, data }) {
   }
 }
 
-function addLine(text, isEarlier) {
+function makeItem(text) {
   const item = document.createElement("li");
   // Never innerHTML: what somebody typed must stay text.
   item.textContent = text;
+  item.dir = "auto"; // Hebrew and Arabic begin at the right.
+  return item;
+}
+
+function addLine(text, isEarlier) {
+  const item = makeItem(text);
   if (isEarlier) {
     messages.append(item); // below, so nothing moves that somebody is reading
   } else {
     messages.prepend(item);
   }
   return item;
+}
+
+// A screen reader reads out what is added to the log, and nobody wants to hear two
+// hundred old messages. They come in a new log, which has them from the beginning.
+function showSilently(data) {
+  const log = messages.parentElement;
+  const another = log.cloneNode(true);
+  messages = another.querySelector("#messages");
+  data.forEach(show);
+  log.replaceWith(another);
 }
 
 function show({ id, seq, text }) {
@@ -90,7 +111,7 @@ export function connected() {
   // Of these the server has not told us, so it may not have them.
   const again = [...unheard.values()].filter((own) => !isFailed(own));
   again.forEach((own) => setState(own, "pending"));
-  again.forEach(send);
+  send();
 }
 
 function showConnected() {
@@ -132,7 +153,7 @@ export function shutOut() {
   }
   button.disabled = true;
   status.textContent = "This page may no longer speak here. Load it again.";
-  failed();
+  pending().forEach((own) => setState(own, "failed"));
 }
 
 // The states of an own message: pending, sent, failed.
@@ -144,16 +165,44 @@ function isFailed({ item }) {
   return item.dataset.state === "failed";
 }
 
-export function pending() {
+function pending() {
   return [...unheard.values()].filter(({ item }) => item.dataset.state === "pending");
+}
+
+// The message that is to be sent next, if any.
+export function next() {
+  return online ? pending()[0] : undefined;
 }
 
 export function sent(own) {
   setState(own, "sent");
 }
 
-export function failed(refused = pending()) {
-  refused.forEach((own) => setState(own, "failed"));
+// To be called when the server refused a message. What to do is the writer's choice.
+export function failed(own) {
+  setState(own, "failed");
+  addButton(own, "Try again", () => {
+    own.item.textContent = own.text;
+    setState(own, "pending");
+    if (online) {
+      send();
+    }
+  });
+  addButton(own, "Remove", () => {
+    unheard.delete(own.id);
+    own.item.remove();
+  });
+}
+
+function addButton({ item }, label, act) {
+  const choice = document.createElement("button");
+  choice.type = "button";
+  choice.textContent = label;
+  choice.addEventListener("click", () => {
+    act();
+    input.focus(); // or the focus would vanish with the button
+  });
+  item.append(" ", choice);
 }
 
 export function onSend(how) {
@@ -162,8 +211,8 @@ export function onSend(how) {
   // While the button is disabled, Enter does not submit the form either.
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const text = input.value.trim();
-    if (text) {
+    const text = input.value;
+    if (text.trim()) {
       write(text);
       input.value = "";
     }
@@ -172,8 +221,7 @@ export function onSend(how) {
 }
 
 function write(text) {
-  const item = document.createElement("li");
-  item.textContent = text;
+  const item = makeItem(text);
   outbox.prepend(item);
   // Nobody else's message has this id. By it, the server knows one that it has.
   const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
@@ -181,24 +229,40 @@ function write(text) {
   setState(own, "pending");
   unheard.set(id, own);
   if (online) {
-    send(own);
+    send();
   }
 }
 
+// Nobody else knows of these. The browser asks whether you mean to leave them behind.
+addEventListener("beforeunload", (event) => {
+  if ([...unheard.values()].some(({ item }) => item.dataset.state !== "sent")) {
+    event.preventDefault();
+    event.returnValue = true; // the same for browsers of before 2024
+  }
+});
+
 input.addEventListener("keydown", (event) => {
-  // An Enter that ends the composing of a word, as in Japanese, is not for us.
-  if (event.key === "Enter" && event.isComposing) {
+  // An Enter that ends the composing of a word, as in Japanese, is not for us. Safari
+  // says so by the key's number alone.
+  const isComposing = event.isComposing || event.keyCode === 229;
+  if (event.key === "Enter" && isComposing) {
     event.preventDefault();
   }
 });
 
 earlier.addEventListener("click", async () => {
+  if (isLoading) {
+    return; // A disabled button would lose the focus.
+  }
+  isLoading = true;
   const url = `${earlier.dataset.url}?before=${oldest}`;
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), LONGEST_ANSWER);
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(LONGEST_ANSWER) });
+    const response = await fetch(url, { signal: controller.signal });
     const { more, data } = await response.json();
     const hadFocus = document.activeElement === earlier;
-    data.reverse().forEach(show);
+    showSilently(data.reverse());
     earlier.hidden = !more;
     if (hadFocus && !more) {
       // Or the focus would vanish with the button. Who reads here stays here.
@@ -208,5 +272,8 @@ earlier.addEventListener("click", async () => {
   } catch (error) {
     console.info(error);
     earlier.textContent = `${LOAD} (that failed, try again)`;
+  } finally {
+    clearTimeout(timer);
+    isLoading = false;
   }
 });

@@ -13,7 +13,10 @@ from sockets import Socket
 
 PORT = os.environ.get("CHAT_PORT") or "1025"
 OURS = "http://127.0.0.1:8000,http://localhost:8000"
-ORIGINS = {*(os.environ.get("CHAT_ORIGINS") or OURS).split(",")}
+ORIGINS = {
+    origin.strip(" /").lower().removesuffix(":80")
+    for origin in (os.environ.get("CHAT_ORIGINS") or OURS).split(",")
+}
 
 
 class Chat(Factory):

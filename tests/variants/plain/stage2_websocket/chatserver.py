@@ -19,5 +19,10 @@ origins = os.environ.get("CHAT_ORIGINS", "http://127.0.0.1:8000,http://localhost
 application = Application("talk")
 StreamServerEndpointService(
     TCP4ServerEndpoint(reactor, port, interface="127.0.0.1"),
-    talk_site({origin.encode() for origin in origins.split(",")}),
+    talk_site(
+        {
+            origin.strip(" /").lower().removesuffix(":80").encode()
+            for origin in origins.split(",")
+        }
+    ),
 ).setServiceParent(application)

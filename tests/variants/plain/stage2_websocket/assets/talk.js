@@ -28,13 +28,14 @@
 
 	function hear(words) {
 		var p = document.createElement('p')
+		p.dir = 'auto'
 		p.append(words)
 		heard.insertBefore(p, heard.firstChild)
 	}
 
 	form.onsubmit = function () {
-		var words = text.value.trim()
-		if (words && socket.readyState === WebSocket.OPEN) {
+		var words = text.value
+		if (words.trim() && socket.readyState === WebSocket.OPEN) {
 			socket.send(words)
 			text.value = ''
 		}
@@ -43,7 +44,7 @@
 	}
 
 	text.onkeydown = function (event) {
-		return !(event.key === 'Enter' && event.isComposing)
+		return !(event.key === 'Enter' && (event.isComposing || event.keyCode === 229))
 	}
 
 	open()

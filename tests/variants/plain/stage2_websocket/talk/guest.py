@@ -26,6 +26,8 @@ class Guest:
 
     def connectionLost(self, reason):
         self.conversation.guests.discard(self)
+        for guest in self.conversation.guests:
+            guest.hear("somebody left")
 
     def textMessageReceived(self, text):
         if len(text) > LONGEST:

@@ -47,9 +47,20 @@
 		})
 	}
 
+	var waiting = []
+
+	function post() {
+		var body = new URLSearchParams({ new_message: waiting[0] })
+		send('POST', '', body, 8, function () {
+			waiting.shift()
+			if (waiting.length) post()
+		}, function () {
+			waiting.splice(0).forEach(talk.unsent)
+		})
+	}
+
 	talk.listen(function (words) {
-		var body = new URLSearchParams({ new_message: words })
-		send('POST', '', body, 8, function () {}, function () { talk.unsent(words) })
+		if (waiting.push(words) === 1) post()
 		return true
 	})
 

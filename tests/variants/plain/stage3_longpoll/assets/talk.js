@@ -7,9 +7,14 @@ var talk = (function () {
 	var line = document.getElementById('line')
 	var heard = document.getElementById('heard')
 	var failures = 0
+	var unsent = []
+
+	function bringBack() {
+		if (text.value === '' && unsent.length) text.value = unsent.shift()
+	}
 
 	text.onkeydown = function (event) {
-		return !(event.key === 'Enter' && event.isComposing)
+		return !(event.key === 'Enter' && (event.isComposing || event.keyCode === 229))
 	}
 
 	return {
@@ -28,6 +33,7 @@ var talk = (function () {
 
 		hear: function (words) {
 			var p = document.createElement('p')
+			p.dir = 'auto'
 			p.append(words)
 			heard.insertBefore(p, heard.firstChild)
 		},
@@ -35,15 +41,17 @@ var talk = (function () {
 		// `send` returns whether it has taken the words.
 		listen: function (send) {
 			form.onsubmit = function () {
-				var words = text.value.trim()
-				if (words && send(words)) text.value = ''
+				var words = text.value
+				if (words.trim() && send(words)) text.value = ''
+				bringBack()
 				text.focus()
 				return false
 			}
 		},
 
 		unsent: function (words) {
-			text.value = (words + ' ' + text.value).trim()
+			unsent.push(words)
+			bringBack()
 			line.value = 'Not sent. Try again.'
 		}
 	}

@@ -1,14 +1,14 @@
 """What was said."""
 
 import time
-from collections import namedtuple
+from collections import deque, namedtuple
 
 Line = namedtuple("Line", "stamp text")
 
 
 class History:
     def __init__(self):
-        self.lines = []
+        self.lines = deque()
 
     def add(self, text):
         """Keep `text` under the time of day, in seconds. Returns the line."""

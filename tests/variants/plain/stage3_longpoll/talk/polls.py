@@ -80,9 +80,11 @@ class Polls(Resource):
 
 
 def reply(stamp, text):
-    return json.dumps({"status": 1, "timestamp": stamp, "data": text}).encode()
+    line = {"data": text, "timestamp": stamp, "status": 1}
+    return json.dumps(line, indent=1).encode()
 
 
 def finish(request, body):
-    request.write(body)
+    for part in body.splitlines(keepends=True):
+        request.write(part)
     request.finish()

@@ -11,13 +11,20 @@ export const tell = (words) => { state.textContent = words; };
 export const connected = () => tell("You are connected.");
 
 export function add(text) {
-    const entry = Object.assign(document.createElement("li"), { textContent: text });
+    const entry = Object.assign(document.createElement("li"), { textContent: text, dir: "auto" });
     log.insertAdjacentElement("afterbegin", entry);
 }
 
-/* Puts a text back that could not be sent. */
+const returned = [];
+
+/* Puts a text back that could not be sent, as soon as nothing else is in the box. */
 export function giveBack(text) {
-    box.value = [text, box.value].filter(Boolean).join("\n");
+    returned.push(text);
+    offer();
+}
+
+function offer() {
+    if (!box.value && returned.length) box.value = returned.shift();
 }
 
 /* `send` gets what is in the box when somebody presses Enter, and says if it took it. */
@@ -25,8 +32,9 @@ export function onEnter(send) {
     box.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" || event.shiftKey) return;
         event.preventDefault();
-        const text = box.value.trim();
-        if (!event.isComposing && text && send(text)) box.value = "";
+        if (event.isComposing || event.keyCode === 229) return;
+        if (box.value.trim() && send(box.value)) box.value = "";
+        offer();
     });
 }
 

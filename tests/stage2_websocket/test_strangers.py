@@ -1,0 +1,27 @@
+"""What strangers can do to the server from stage 2 on. Each test shows it."""
+
+from __future__ import annotations
+
+import pytest
+from wsproto.events import BytesMessage, Ping, TextMessage
+from wsproto.utilities import LocalProtocolError
+
+from tests.support.wire import connected, frames
+
+SINCE_STAGE = 2
+
+
+def test_a_frame_behind_one_that_is_refused_ends_in_a_traceback(whole):
+    with connected(whole) as wire:
+        wire.open_socket()
+        with pytest.raises(LocalProtocolError):
+            wire.send(frames(BytesMessage(b"\0"), Ping()))
+
+
+def test_the_pieces_of_a_message_without_an_end_are_collected(whole, classes):
+    piece = TextMessage("x" * 1000, message_finished=False)
+    pieces = frames(*[piece] * (20 * classes.MAX_LENGTH // 1000))
+    with connected(whole) as wire:
+        wire.open_socket()
+        wire.send(pieces)
+        assert not wire.transport.disconnecting

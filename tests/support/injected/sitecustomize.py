@@ -1,0 +1,8 @@
+"""On PYTHONPATH, this reaches into the code under test before its first line."""
+
+import os
+
+import tutorial_guard  # noqa: F401
+
+if "SCRIPTED_CLOCK" in os.environ:
+    import tutorial_clock  # noqa: F401

@@ -1,0 +1,103 @@
+"""Those who ask."""
+
+import json
+import math
+
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+import passes
+from lounge.talk import LIMIT
+
+AT_MOST = 25  # seconds that somebody waits for an answer
+
+log = Logger()
+
+
+class Polling(Resource):
+    isLeaf = True
+
+    def __init__(self, house, pages):
+        super().__init__()
+        self.house = house
+        self.pages = pages
+
+    def render(self, request):
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"cache-control", b"no-store")
+        request.setHeader(b"vary", b"Origin")
+        origin = request.getHeader(b"origin")
+        if origin is not None:
+            if origin not in self.pages:
+                return self.complain(request, 403, "nobody from elsewhere")
+            request.setHeader(b"access-control-allow-origin", origin)
+        if request.method == b"OPTIONS":
+            return super().render(request)
+        try:
+            header = request.getHeader(b"authorization") or b""
+            scheme, _, token = header.partition(b" ")
+            if scheme.lower() != b"bearer":
+                raise passes.NoPass
+            request.talk = self.house.enter(token.decode())
+        except passes.Expired:
+            return self.stop(request, "that token has expired")
+        except (UnicodeDecodeError, passes.NoPass):
+            return self.stop(request, "there is no good token")
+        return super().render(request)
+
+    def stop(self, request, sentence):
+        request.setHeader(b"www-authenticate", b"Bearer")
+        return self.complain(request, 401, sentence)
+
+    def render_OPTIONS(self, request):
+        request.setHeader(b"access-control-allow-methods", b"GET, HEAD, POST")
+        request.setHeader(
+            b"access-control-allow-headers", b"content-type, authorization"
+        )
+        request.setHeader(b"access-control-max-age", b"600")
+        return b"You may."
+
+    def render_GET(self, request):
+        try:
+            cursor = float(request.args.get(b"lastupdate", [b"0"])[-1])
+        except ValueError:
+            cursor = math.nan
+        if not math.isfinite(cursor):
+            return self.complain(request, 400, "that cursor is no number")
+        if cursor < 0:
+            return self.reply(0.0, ["connected..."])
+        answer = Deferred.fromCoroutine(request.talk.after(cursor))
+        answer.addTimeout(AT_MOST, reactor, lambda failure, after: (cursor, []))
+        answer.addCallback(lambda news: self.send(request, self.reply(*news)))
+        answer.addErrback(lambda failure: failure.trap(CancelledError))
+        request.notifyFinish().addErrback(lambda reason: answer.cancel())
+        return NOT_DONE_YET
+
+    def render_POST(self, request):
+        try:
+            text = str(request.args.get(b"new_message", [b""])[-1], "utf-8")
+        except UnicodeDecodeError:
+            return self.complain(request, 400, "send UTF-8")
+        if not text.strip():
+            return self.complain(request, 400, "say something")
+        if len(text) > LIMIT:
+            return self.complain(request, 413, f"at most {LIMIT} characters")
+        return self.reply(request.talk.say(text), [text])
+
+    def reply(self, stamp, texts):
+        content = {"data": texts, "timestamp": stamp, "status": 1}
+        return json.dumps(content, ensure_ascii=False, indent=1).encode()
+
+    def complain(self, request, status, sentence):
+        log.info("{status}: {sentence}", status=status, sentence=sentence)
+        request.setResponseCode(status)
+        return json.dumps({"error": sentence, "status": 0}).encode()
+
+    def send(self, request, answer):
+        """Send the answer in two pieces, as it is long at times."""
+        request.write(answer[:7])
+        request.write(answer[7:])
+        request.finish()

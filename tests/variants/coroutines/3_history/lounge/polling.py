@@ -1,0 +1,107 @@
+"""Those who ask."""
+
+import json
+
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+import passes
+from lounge.talk import LIMIT, LONGEST_ID
+
+AT_MOST = 25  # seconds that somebody waits for an answer
+
+log = Logger()
+
+
+class Polling(Resource):
+    isLeaf = True
+
+    def __init__(self, house, pages):
+        super().__init__()
+        self.house = house
+        self.pages = pages
+
+    def render(self, request):
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"cache-control", b"no-store")
+        request.setHeader(b"vary", b"Origin")
+        origin = request.getHeader(b"origin")
+        if origin is not None:
+            if origin not in self.pages:
+                return self.complain(request, 403, "nobody from elsewhere")
+            request.setHeader(b"access-control-allow-origin", origin)
+        if request.method == b"OPTIONS":
+            return super().render(request)
+        try:
+            header = request.getHeader(b"authorization") or b""
+            scheme, _, token = header.partition(b" ")
+            if scheme.lower() != b"bearer":
+                raise passes.NoPass
+            request.talk = self.house.enter(token.decode())
+        except passes.Expired:
+            return self.stop(request, "that token has expired")
+        except (UnicodeDecodeError, passes.NoPass):
+            return self.stop(request, "there is no good token")
+        return super().render(request)
+
+    def stop(self, request, sentence):
+        request.setHeader(b"www-authenticate", b"Bearer")
+        return self.complain(request, 401, sentence)
+
+    def render_OPTIONS(self, request):
+        request.setHeader(b"access-control-allow-methods", b"GET, HEAD, POST")
+        request.setHeader(
+            b"access-control-allow-headers", b"content-type, authorization"
+        )
+        request.setHeader(b"access-control-max-age", b"600")
+        return b"You may."
+
+    def render_GET(self, request):
+        talk, cursor = request.talk, None
+        if b"epoch" in request.args or b"seq" in request.args:
+            try:
+                cursor = (
+                    request.args[b"epoch"][0].decode(),
+                    int(request.args[b"seq"][0]),
+                )
+            except (KeyError, ValueError):
+                return self.complain(request, 400, "a cursor is an epoch and a number")
+        if request.args.get(b"wait") == [b"0"]:
+            return self.reply(talk.since(cursor))
+        answer = Deferred.fromCoroutine(talk.news(cursor))
+        answer.addTimeout(AT_MOST, reactor, lambda failure, after: talk.batch([]))
+        answer.addCallback(lambda batch: self.send(request, self.reply(batch)))
+        answer.addErrback(lambda failure: failure.trap(CancelledError))
+        request.notifyFinish().addErrback(lambda reason: answer.cancel())
+        return NOT_DONE_YET
+
+    def render_POST(self, request):
+        try:
+            name = str(request.args.get(b"id", [b""])[-1], "utf-8")
+            text = str(request.args.get(b"new_message", [b""])[-1], "utf-8")
+        except UnicodeDecodeError:
+            return self.complain(request, 400, "send UTF-8")
+        if not 0 < len(name) <= LONGEST_ID:
+            return self.complain(request, 400, "give it an id")
+        if not text.strip():
+            return self.complain(request, 400, "say something")
+        if len(text) > LIMIT:
+            return self.complain(request, 413, f"at most {LIMIT} characters")
+        return self.reply(request.talk.batch([request.talk.say(name, text)]))
+
+    def reply(self, batch):
+        return json.dumps(batch, indent=1).encode()
+
+    def complain(self, request, status, sentence):
+        log.info("{status}: {sentence}", status=status, sentence=sentence)
+        request.setResponseCode(status)
+        return json.dumps({"error": sentence, "status": 0}).encode()
+
+    def send(self, request, answer):
+        """Send the answer in two pieces, as it is long at times."""
+        request.write(answer[:7])
+        request.write(answer[7:])
+        request.finish()

@@ -1,0 +1,31 @@
+"""The chat server. Run it:  twistd -n -y chatserver.py"""
+
+import os
+import sys
+from pathlib import Path
+
+from twisted.application import internet, service
+from twisted.internet import reactor
+from twisted.web.server import Site
+
+# twistd does not look beside this file.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from lounge.entrance import Entrance
+from lounge.talk import House
+
+HOST, PORT = "127.0.0.1", int(os.environ.get("CHAT_PORT", "1025"))
+PAGES = ",".join(
+    page.strip(" /").lower().removesuffix(":80")
+    for page in os.environ.get(
+        "CHAT_ORIGINS", "http://127.0.0.1:8000,http://localhost:8000"
+    ).split(",")
+).encode()
+
+application = service.Application("lounge")
+house = House()
+site = Site(Entrance(house, PAGES.split(b",")))
+internet.TCPServer(PORT, site, interface=HOST).setServiceParent(application)
+internet.TimerService(60, house.sweep).setServiceParent(application)
+# One thread works with the database: one thing after the other, in their order.
+reactor.suggestThreadPoolSize(1)

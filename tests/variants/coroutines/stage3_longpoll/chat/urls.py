@@ -1,0 +1,9 @@
+from django.urls import path
+
+from .views import PatientRoomPage, RoomList, RoomPage
+
+urlpatterns = [
+    path("", RoomList.as_view(), name="list"),
+    path("<int:number>/", RoomPage.as_view(), name="room"),
+    path("long_poll/<int:number>/", PatientRoomPage.as_view(), name="patient_room"),
+]

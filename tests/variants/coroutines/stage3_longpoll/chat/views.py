@@ -1,0 +1,31 @@
+from django.conf import settings
+from django.shortcuts import get_object_or_404
+from django.views.generic import TemplateView
+
+from .models import ChatRoom
+
+
+class RoomList(TemplateView):
+    template_name = "chat/list.html"
+
+    def get_context_data(self, **kwargs):
+        return super().get_context_data(rooms=ChatRoom.objects.all(), **kwargs)
+
+
+class RoomPage(TemplateView):
+    """A room, and by which line its page hears of it."""
+
+    template_name = "chat/room.html"
+    script = "chat/socket.js"
+    address = f"ws://{settings.CHAT}/ws"
+
+    def get_context_data(self, number, **kwargs):
+        room = get_object_or_404(ChatRoom, pk=number)
+        return super().get_context_data(
+            room=room, script=self.script, address=self.address, **kwargs
+        )
+
+
+class PatientRoomPage(RoomPage):
+    script = "chat/polling.js"
+    address = f"http://{settings.CHAT}/"

@@ -1,0 +1,1 @@
+"""The chat server's parts: talk, visitors, polling, and the entrance to them."""

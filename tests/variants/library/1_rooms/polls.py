@@ -1,0 +1,117 @@
+"""Long polling: `GET /?lastupdate=...` and `POST /` with `new_message=...`."""
+
+import json
+import math
+
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from sockets import MAX_LENGTH
+from tickets import BadSignature, SignatureExpired, number_on
+
+HEADERS = {
+    b"Content-Type": b"application/json; charset=utf-8",
+    b"Cache-Control": b"no-store",
+    b"Vary": b"Origin",
+}
+log = Logger()
+
+
+def reply(stamp, text):
+    return json.dumps({"status": 1, "timestamp": stamp, "data": text}).encode()
+
+
+def refuse(request, status, why):
+    log.warn("Refused with {status}: {why}", status=status, why=why)
+    request.setResponseCode(status)
+    return json.dumps({"status": 0, "error": why}).encode()
+
+
+def first(request, name, default):
+    """The first value of a parameter, as text. Raises UnicodeDecodeError."""
+    return request.args.get(name, [default])[0].decode()
+
+
+def ticket(request):
+    """What the client shows, as text; nothing if it says something else.
+
+    Raises UnicodeDecodeError.
+    """
+    shown = request.getHeader(b"Authorization") or b""
+    kind, _, token = shown.decode().partition(" ")
+    return token if kind.lower() == "bearer" else ""
+
+
+class Polls(Resource):
+    """The rooms, for those who ask for one message after the other."""
+
+    def __init__(self, rooms, origins):
+        super().__init__()
+        self.rooms, self.origins = rooms, {origin.encode() for origin in origins}
+
+    def render(self, request):
+        for name, value in HEADERS.items():
+            request.setHeader(name, value)
+        origin = request.getHeader(b"Origin")
+        if origin is not None:
+            if origin not in self.origins:
+                return refuse(request, 403, "Only for pages of this chat.")
+            request.setHeader(b"Access-Control-Allow-Origin", origin)
+        if request.method in (b"GET", b"POST"):
+            try:
+                request.room = self.rooms[number_on(ticket(request))]
+            except SignatureExpired:
+                return self.not_let_in(request, "That ticket has expired.")
+            except (BadSignature, UnicodeDecodeError):
+                return self.not_let_in(request, "This takes a ticket.")
+        return super().render(request)
+
+    def not_let_in(self, request, why):
+        request.setHeader(b"WWW-Authenticate", b"Bearer")
+        return refuse(request, 401, why)
+
+    def render_OPTIONS(self, request):
+        request.setHeader(b"Access-Control-Allow-Methods", b"GET,POST,OPTIONS")
+        request.setHeader(
+            b"Access-Control-Allow-Headers", b"Authorization, Content-Type"
+        )
+        request.setHeader(b"Access-Control-Max-Age", b"600")
+        return b"{}"
+
+    def render_GET(self, request):
+        try:
+            cursor = float(first(request, b"lastupdate", b"0"))
+        except ValueError:  # which UnicodeDecodeError is, too
+            cursor = math.nan
+        if not math.isfinite(cursor):
+            return refuse(request, 400, "lastupdate is no number.")
+        if cursor < 0:
+            return reply(0.0, "connected...")
+        message = request.room.next_after(cursor)
+        if message:
+            return reply(*message)
+        self.park(request, cursor)
+        return NOT_DONE_YET
+
+    def park(self, request, cursor):
+        """Answer when there is something to say, unless the client leaves before."""
+
+        def answer(stamp, text):
+            request.write(reply(stamp, text))
+            request.finish()
+
+        request.room.waiting[answer] = cursor
+        left = request.notifyFinish()
+        left.addErrback(lambda reason: request.room.waiting.pop(answer, None))
+
+    def render_POST(self, request):
+        try:
+            text = first(request, b"new_message", b"")
+        except UnicodeDecodeError:
+            return refuse(request, 400, "new_message is no UTF-8.")
+        if not text.strip():
+            return refuse(request, 400, "There is no new_message.")
+        if len(text) > MAX_LENGTH:
+            return refuse(request, 413, f"More than {MAX_LENGTH} characters.")
+        return reply(request.room.say(text), text)

@@ -1,0 +1,138 @@
+"""Long polling: `GET /?lastupdate=...` and `POST /` with `new_message=...`."""
+
+import json
+
+from twisted.internet import reactor
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from chat_room import LONGEST_ID
+from sockets import MAX_LENGTH
+from tickets import BadSignature, SignatureExpired, number_on
+
+HEADERS = {
+    b"Content-Type": b"application/json; charset=utf-8",
+    b"Cache-Control": b"no-store",
+    b"Vary": b"Origin",
+}
+LONGEST = 25  # seconds for which a request waits
+
+log = Logger()
+
+
+def reply(batch):
+    return json.dumps(batch).encode()
+
+
+def refuse(request, status, why):
+    log.warn("Refused with {status}: {why}", status=status, why=why)
+    request.setResponseCode(status)
+    return json.dumps({"status": 0, "error": why}).encode()
+
+
+def first(request, name, default=None):
+    """The first value of a parameter, as text. Raises KeyError, UnicodeDecodeError."""
+    if default is None:
+        return request.args[name][0].decode()
+    return request.args.get(name, [default])[0].decode()
+
+
+def ticket(request):
+    """What the client shows, as text; nothing if it says something else.
+
+    Raises UnicodeDecodeError.
+    """
+    shown = request.getHeader(b"Authorization") or b""
+    kind, _, token = shown.decode().partition(" ")
+    return token if kind.lower() == "bearer" else ""
+
+
+class Polls(Resource):
+    """The rooms, for those who ask for one message after the other."""
+
+    def __init__(self, rooms, origins):
+        super().__init__()
+        self.rooms, self.origins = rooms, {origin.encode() for origin in origins}
+
+    def render(self, request):
+        for name, value in HEADERS.items():
+            request.setHeader(name, value)
+        origin = request.getHeader(b"Origin")
+        if origin is not None:
+            if origin not in self.origins:
+                return refuse(request, 403, "Only for pages of this chat.")
+            request.setHeader(b"Access-Control-Allow-Origin", origin)
+        if request.method in (b"GET", b"POST"):
+            try:
+                request.room = self.rooms[number_on(ticket(request))]
+            except SignatureExpired:
+                return self.not_let_in(request, "That ticket has expired.")
+            except (BadSignature, UnicodeDecodeError):
+                return self.not_let_in(request, "This takes a ticket.")
+        return super().render(request)
+
+    def not_let_in(self, request, why):
+        request.setHeader(b"WWW-Authenticate", b"Bearer")
+        return refuse(request, 401, why)
+
+    def render_OPTIONS(self, request):
+        request.setHeader(b"Access-Control-Allow-Methods", b"GET,POST,OPTIONS")
+        request.setHeader(
+            b"Access-Control-Allow-Headers", b"Authorization, Content-Type"
+        )
+        request.setHeader(b"Access-Control-Max-Age", b"600")
+        return b"{}"
+
+    def render_GET(self, request):
+        if not request.args.keys() & {b"epoch", b"seq"}:
+            return reply(request.room.everything())
+        try:
+            cursor = first(request, b"epoch"), int(first(request, b"seq"))
+        except (KeyError, ValueError):  # which UnicodeDecodeError is, too
+            return refuse(request, 400, "epoch and seq are a text and a number.")
+        batch = request.room.after(*cursor)
+        patient = first(request, b"wait", b"1") != "0"
+        if batch["data"] or batch["reset"] or not patient:
+            return reply(batch)
+        self.park(request, cursor)
+        return NOT_DONE_YET
+
+    def park(self, request, cursor):
+        """Answer when there is something to say, unless the client leaves before."""
+
+        def answer(batch):
+            if bored.active():
+                bored.cancel()
+            if not gone:
+                request.write(reply(batch))
+                request.finish()
+
+        def give_up():
+            request.room.waiting.pop(answer, None)
+            answer(request.room.batch([]))
+
+        def leave(reason):
+            gone.append(reason)
+            request.room.waiting.pop(answer, None)
+            if bored.active():
+                bored.cancel()
+
+        gone = []
+        bored = reactor.callLater(LONGEST, give_up)
+        request.room.waiting[answer] = cursor
+        request.notifyFinish().addErrback(leave)
+
+    def render_POST(self, request):
+        try:
+            id = first(request, b"id", b"")
+            text = first(request, b"new_message", b"")
+        except UnicodeDecodeError:
+            return refuse(request, 400, "This is no UTF-8.")
+        if not 1 <= len(id) <= LONGEST_ID:
+            return refuse(request, 400, f"An id has 1 to {LONGEST_ID} characters.")
+        if not text.strip():
+            return refuse(request, 400, "There is no new_message.")
+        if len(text) > MAX_LENGTH:
+            return refuse(request, 413, f"More than {MAX_LENGTH} characters.")
+        return reply(request.room.batch([request.room.say(id, text)]))
