@@ -139,3 +139,17 @@ def test_no_tracked_file_names_this_machine():
             data = path.read_bytes()
             assert str(ROOT).encode() + b"/" not in data, path
             assert str(Path.home()).encode() + b"/" not in data, path
+
+
+def test_what_stays_with_a_page_is_said_to_its_window():
+    # The next test gets the same page, as new: the window has to know what to undo.
+    lasting = (
+        r"\.page\.(on|once|add_init_script|route_web_socket|emulate_media|clock)\b"
+    )
+    tests = (ROOT / "tests" / "browser").glob("test_*.py")
+    found = {
+        f"{file.name}: {call[0]}"
+        for file in [*tests, ROOT / "tests" / "support" / "pages.py"]
+        for call in re.finditer(lasting, file.read_text())
+    }
+    assert not found, "Window has methods of its own for these."

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from contextvars import Context
 from pathlib import Path
 
@@ -18,12 +19,13 @@ import pytest
 from django.db import connections
 
 from tests.support import servers
+from tests.support.keeping import guarded
 from tests.support.postgres import Postgres, why_no_postgres
-from tests.support.servers import Idle, Server, free_ports, wait_until
+from tests.support.servers import Idle, Manage, Server, free_ports, wait_until
 from tests.support.whitebox import chat_classes
 from tests.support.wording import plainly
 from tutorial.processes import below, is_gone, kill_all
-from tutorial.stages import ROOT, find_stage
+from tutorial.stages import ROOT, copy_stage, find_stage
 
 
 @pytest.mark.parametrize(
@@ -182,3 +184,52 @@ def test_who_sleeps_or_computes_on_is_stuck(monkeypatch, code):
             wait_until(idle.is_stuck, lambda: "it is seen to be stuck")
         finally:
             one.kill()
+
+
+@pytest.fixture
+def manage(tmp_path):
+    """The manage.py of a copy of stage 1, and what it has printed."""
+    folder = tmp_path / "copy"
+    copy_stage(find_stage("1").folder, folder)
+    env = os.environ | guarded(find_stage("1").folder, tmp_path)
+    with ExitStack() as stack:
+        manage = Manage("manage.py", [], folder, env, tmp_path / "log")
+        stack.callback(manage.stop)
+        yield manage
+
+
+def test_one_process_runs_what_manage_py_is_told(manage):
+    code = "import os; os.getpid() == os.getppid() or print(os.getppid(), A)"
+    pids = set()
+    for number in range(2):
+        assert not manage.say(("shell", "--command", f"A = {number}; {code}"))
+        parent, said = manage.output().splitlines()[-1].split()
+        assert said == f"{number}"
+        pids.add(parent)
+    assert len(pids) == 1, "each command should run in a copy of one process"
+    assert not manage.say(("migrate", "--verbosity", "0"))
+    says = manage.say(("shell", "--command", "assert False, 'no'"))
+    assert says == "ended with exit code 1" and "AssertionError: no" in manage.output()
+    says = manage.say(("shell", "--command", "import os; os.kill(os.getpid(), 9)"))
+    assert "SIGKILL" in says, "a command that is killed is no command that fails"
+    assert manage.say(("nonsense",)) and "Unknown command: 'nonsense'" in manage.tail()
+    with_env = manage.env | {"A": "b"}
+    assert not manage.say(
+        ("shell", "-c", "import os; print(os.environ['A'])"), with_env
+    )
+    assert manage.output().endswith("b\n")
+
+
+def test_what_hangs_or_does_not_start_says_what_it_would_by_itself(manage, monkeypatch):
+    monkeypatch.setattr(servers, "MANAGE_SECONDS", 3.0)
+    code = "import time; time.sleep(30)"
+    assert manage.say(("shell", "--command", code)) == "was not done after 3 s"
+    monkeypatch.undo()
+    assert not manage.say(("check",)), "after that another one does its work"
+    manage.stop()
+    before = manage.written()
+    (manage.cwd / "chat" / "models.py").write_text("class ChatRoom(:")
+    assert manage.say(("check",)) == "ended with exit code 1"
+    assert manage.output(before).count("SyntaxError") == 1, (
+        "said once, as one would see"
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, Page, expect
 
 from tests.support.servers import PEOPLE
 from tutorial.stages import load_stages
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config, items):
 
 def judged_in_browser(item) -> str | None:
     """The id of the stage that a test looks at in a browser, if it does."""
-    in_browser = {"window", "tab"} & {*item.fixturenames}
+    in_browser = {"window", "tab", "clocked"} & {*item.fixturenames}
     if not in_browser or item.get_closest_marker("not_judged"):
         return None
     return item.callspec.params["chat"].stage.id
@@ -46,22 +46,88 @@ class Window:
     with other ids and classes is judged alike.
     """
 
-    def __init__(self, chat, context, user: str = PEOPLE[0]):
-        self.context, self.user = context, user
-        self.page = context.new_page()
+    def __init__(self, chat, page, user: str = PEOPLE[0]):
+        self.page, self.context, self.user = page, page.context, user
         # What is not there after some seconds will not come.
         self.page.set_default_timeout(8_000)
         self.errors: list[str] = []
         self.asked = 0  # how often it turned to the chat server
-        self.page.on("pageerror", self._script_failed)
-        self.page.on("console", self._console)
-        self.page.on("websocket", lambda _: self._asks())
-        self.page.on("request", lambda request: self._asks(request.url))
-        self.page.on("response", self._answered)
+        self.spoilt = False  # does something stay with the page for ever?
+        self._scripts, self._listeners = [], []
+        self.listen("pageerror", self._script_failed)
+        self.listen("console", self._console)
+        self.listen("websocket", lambda _: self._asks())
+        self.listen("request", lambda request: self._asks(request.url))
+        self.listen("response", self._answered)
         self.log = self.page.get_by_role("log")
         self.box = self.page.get_by_role("textbox")
         self.status = self.page.get_by_role("status")
         self.chat, self.server = chat, chat.django  # which serves the pages
+
+    def listen(self, event: str, hear: Callable) -> None:
+        """Hear of what happens in the page, as Playwright's page.on() does."""
+        self.page.on(event, hear)
+        self._listeners.append((event, hear))
+
+    def begin_with(self, script: str) -> None:
+        """Run a script in each page that is shown from now on, before its own."""
+        self._scripts.append(self.page.add_init_script(script))
+
+    def answer_sockets(self, url: str, answer: Callable) -> None:
+        """Have `answer` be the server of the WebSockets that are opened to `url`."""
+        self.spoilt = True
+        self.page.route_web_socket(url, answer)
+
+    def prefer(self, scheme: str) -> None:
+        """Have the browser ask for these colours: light or dark."""
+        self.spoilt = True
+        self.page.emulate_media(color_scheme=scheme)
+
+    @property
+    def clock(self):
+        """The clock of the page, and of all others in its profile, once it is taken."""
+        return self.page.clock
+
+    def take_clock(self, time: float | None = None) -> None:
+        """Have the clock of the profile go by itself, until a test says otherwise.
+
+        It begins at `time`, in milliseconds since the epoch, or at what it is now.
+        """
+        self.spoilt = True
+        self.clock.install(time=time)
+        self.clock.resume()  # The test before may have let it stand.
+
+    def leave(self) -> bool:
+        """Leave the page as a new one is, but for the cookies; returns if that worked.
+
+        What it has stored for its site is gone.
+        """
+        for event, hear in self._listeners:
+            self.page.remove_listener(event, hear)
+        if self.spoilt or self.page.is_closed():
+            return False
+        try:
+            for script in self._scripts:
+                script.close()
+            self.page.unroute_all(behavior="ignoreErrors")
+            self.page.route("**/*", lambda route: route.fulfill(body=""))
+            # Whether what was not sent is lost, nobody cares any more.
+            with self._accepting():
+                self.page.goto(self.chat.origin)
+            self.page.evaluate("sessionStorage.clear(), localStorage.clear()")
+            self.page.unroute_all(behavior="ignoreErrors")
+        except Error:  # It hangs, or has crashed.
+            return False
+        return True
+
+    @contextmanager
+    def _accepting(self) -> Iterator[None]:
+        def accept(dialog):
+            dialog.accept()
+
+        self.page.on("dialog", accept)
+        yield
+        self.page.remove_listener("dialog", accept)
 
     def _asks(self, url: str = "") -> None:
         self.asked += not url or urlsplit(url).port == self.chat.chat_port
@@ -170,56 +236,111 @@ class Window:
         self.box.press("Enter")
 
 
-@contextmanager
-def quiet_windows() -> Iterator[list[Window]]:
-    """Windows on whose consoles nothing may stand in the end."""
-    windows: list[Window] = []
-    yield windows
+class Pages:
+    """Pages of a browser that are used again and again.
+
+    A new one costs more than twice as much as one that is there, and one in a profile
+    of its own seven times as much: each starts a process.
+    """
+
+    def __init__(self, new: Callable[[], Page], end: Callable[[Page], None]):
+        self.new, self.end, self.free = new, end, []
+
+    @contextmanager
+    def windows(self, chat) -> Iterator[Callable[..., Window]]:
+        """A function that opens a window, of `user`, on `chat` or another one.
+
+        On the consoles of them all nothing may stand in the end.
+        """
+        windows: list[Window] = []
+
+        def new_window(user: str = PEOPLE[0], other=None) -> Window:
+            page = self.free.pop() if self.free else self.new()
+            windows.append(Window(other or chat, page, user))
+            return windows[-1]
+
+        try:
+            yield new_window
+            look_at_consoles(windows)
+        finally:
+            for window in windows:
+                if window.leave():
+                    self.free.append(window.page)
+                else:
+                    self.end(window.page)
+
+
+def look_at_consoles(windows: list[Window]) -> None:
+    """Raise AssertionError if a browser complained on the console of one of them."""
     errors = [error for window in windows for error in window.errors]
     assert not errors, f"The browser's console shows {errors}."
 
 
-@pytest.fixture
-def window(chat, chromium):
-    """A function that opens a new window, in a browser profile of its own.
+def end_profile(page: Page) -> None:
+    """Close the profile of a page."""
+    page.context.close()
 
-    Where there are accounts, it is logged in as `user`. It shows the pages of `other`,
-    if one is given, and not those of `chat`.
-    """
-    with ExitStack() as stack, quiet_windows() as windows:
 
-        def new_window(user: str = PEOPLE[0], other=None, **options) -> Window:
-            context = chromium.new_context(**options)
-            stack.callback(context.close)
-            windows.append(Window(other or chat, context, user))
-            return windows[-1]
-
-        yield new_window
+@contextmanager
+def profile(chromium) -> Iterator[Pages]:
+    """The pages of one profile. A window that nobody looks at keeps its process."""
+    with chromium.new_context() as context:
+        context.new_page()
+        yield Pages(context.new_page, Page.close)
 
 
 @pytest.fixture(scope="session")
-def profile(chromium):
-    """A browser profile that is used again and again.
+def profiles(chromium) -> Pages:
+    """Pages, each in a profile of its own."""
+    return Pages(lambda: chromium.new_context().new_page(), end_profile)
 
-    A window in it costs half of what one in a new profile does, since its process
-    is there already; a window that nobody looks at keeps it.
-    """
-    with chromium.new_context() as context:
-        context.new_page()
-        yield context
+
+@pytest.fixture(scope="session")
+def one_profile(chromium):
+    """The pages of a profile."""
+    with profile(chromium) as pages:
+        yield pages
+
+
+@pytest.fixture(scope="session")
+def clocked_profile(chromium):
+    """The pages of another profile, whose clock a test sets."""
+    with profile(chromium) as pages:
+        yield pages
 
 
 @pytest.fixture
-def tab(chat, profile):
-    """A function that opens a new window in the profile that all tests share.
+def window(chat, chromium, profiles):
+    """A function that opens a new window, in a browser profile of its own.
 
-    For tests that leave nothing in it. The page's clock is the whole profile's.
+    Where there are accounts, it is logged in as `user`. It shows the pages of `other`,
+    if one is given, and not those of `chat`. A profile with `options` is a new one.
     """
-    with ExitStack() as stack, quiet_windows() as windows:
+    with ExitStack() as stack, profiles.windows(chat) as usual:
+        special: list[Window] = []
 
-        def new_tab() -> Window:
-            windows.append(Window(chat, profile))
-            stack.callback(windows[-1].page.close)
-            return windows[-1]
+        def new_window(user: str = PEOPLE[0], other=None, **options) -> Window:
+            if not options:
+                new = usual(user, other)
+                new.context.clear_cookies()
+                return new
+            context = stack.enter_context(chromium.new_context(**options))
+            special.append(Window(other or chat, context.new_page(), user))
+            return special[-1]
 
+        yield new_window
+        look_at_consoles(special)
+
+
+@pytest.fixture
+def tab(chat, one_profile):
+    """A function that opens a new window in the profile that all tests share."""
+    with one_profile.windows(chat) as new_tab:
+        yield new_tab
+
+
+@pytest.fixture
+def clocked(chat, clocked_profile):
+    """The same, in a profile whose clock the test sets: it is the whole profile's."""
+    with clocked_profile.windows(chat) as new_tab:
         yield new_tab

@@ -322,7 +322,7 @@ def test_each_day_has_a_line_of_its_own(window):
         message(2, "2026-02-28T23:30:00.000Z"),  # half past midnight there
         message(3, "2026-03-01T22:59:00.000Z"),
     )
-    ann.page.add_init_script("history.scrollRestoration = 'manual'")
+    ann.begin_with("history.scrollRestoration = 'manual'")
     ann.join()
     block(ann, "said 03")
     server.tell(ann.chat, message(4, "2026-03-01T23:01:00.000Z"))
@@ -455,7 +455,7 @@ def test_the_page_fetches_the_next_token_in_time(window, short_lived, rooms):
         if answer.url.rstrip("/").endswith("token"):
             renewed.append(answer.status)
 
-    ann.page.on("response", note)
+    ann.listen("response", note)
     bob.join()
     ann.join(rooms)
     ann.status.evaluate(NOTE_STATES)
@@ -490,7 +490,7 @@ def test_who_logs_out_is_told_and_led_back_and_loses_nothing(
     name = fresh_name("Dora")
     dora = window(name, other=short_lived)
     dora.join(rooms)
-    other = dora.context.new_page()
+    other, dora.spoilt = dora.context.new_page(), True
     other.goto(short_lived.origin + "/chats/")
     other.get_by_role("button", name=re.compile("log ?out|sign ?out", re.I)).click()
     expect(dora.status, "the page says that its login has ended").to_contain_text(
@@ -570,7 +570,7 @@ def test_a_page_that_slept_asks_for_a_token_again(window):
         f"{len(given)} times."
     )
     is_offline, server.code = True, 4410
-    ann.page.clock.fast_forward(7 * 24 * 3_600_000)
+    ann.clock.fast_forward(7 * 24 * 3_600_000)
     ann.page.evaluate("1")
     is_offline = False
     pass_time(ann, 60)
@@ -656,7 +656,7 @@ def test_what_was_not_sent_is_sent_after_a_reload_once(window, rooms):
     text = f"over the reload on {rooms}"
     with Proxy(ann.chat.chat_port) as line:
         by_another_port(ann, line.port)
-        ann.page.on("dialog", lambda dialog: dialog.accept())
+        ann.listen("dialog", lambda dialog: dialog.accept())
         ann.join(rooms)
         line.take_down()
         expect(ann.status).not_to_have_text(ann.joined)
@@ -690,8 +690,8 @@ def test_what_was_not_sent_outlives_two_reloads_beside_what_failed(window, zoo):
         else:
             close_at("too much", socket)
 
-    ann.page.route_web_socket("**/ws", answer)
-    ann.page.on("dialog", lambda dialog: dialog.accept())
+    ann.answer_sockets("**/ws", answer)
+    ann.listen("dialog", lambda dialog: dialog.accept())
     ann.join(room=zoo)
     is_down = True
     ann.say("too much")
@@ -866,7 +866,7 @@ def test_what_is_above_the_window_is_not_read_yet(window, zoo):
     ann, told = window(viewport={"width": 360, "height": 640}), []
     for number in range(60):
         post(ann.chat, f"old {number:02}", room=zoo)
-    ann.page.clock.install()
+    ann.take_clock()
     ann.join(room=zoo)
     ann.log.get_by_text("old 20", exact=True).scroll_into_view_if_needed()
 
@@ -874,10 +874,10 @@ def test_what_is_above_the_window_is_not_read_yet(window, zoo):
         if request.url.rstrip("/").endswith("read"):
             told.append(request.post_data or "")
 
-    ann.page.on("request", note)
+    ann.listen("request", note)
     Poster(ann.chat, "Bob", zoo).say("number 61")
     expect(ann.log).to_contain_text("number 61")
-    ann.page.clock.run_for(10_000)
+    ann.clock.run_for(10_000)
     assert not any("61" in seq for seq in told), (
         "Ann reads further down, and number 61 came on top, where she does not see it. "
         f"So it is not read yet, but the page has told Django {told}."

@@ -58,7 +58,7 @@ CONTRASTS = (
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_can_be_read_in_light_and_dark(tab, scheme):
     window = tab()
-    window.page.emulate_media(color_scheme=scheme)
+    window.prefer(scheme)
     page = window.open().page
     dark = page.evaluate(PAGE_IS_DARK)
     assert dark == (scheme == "dark"), (

@@ -149,7 +149,7 @@ KEEP_SOCKETS = """
 @pytest.mark.stages(2, 7)
 def test_a_text_is_not_lost_while_the_socket_is_closing(tab):
     ann = tab()
-    ann.page.add_init_script(KEEP_SOCKETS)
+    ann.begin_with(KEEP_SOCKETS)
     ann.join()
     server = psutil.Process(ann.chat.twisted.process.pid)
     server.suspend()  # It does not answer the close, so that is not over yet.
@@ -208,7 +208,7 @@ def pass_time(window, seconds: int, step: int = 1, meanwhile=lambda: None) -> No
     After each step something may happen `meanwhile`.
     """
     for _ in range(0, seconds, step):
-        window.page.clock.run_for(step * 1000)
+        window.clock.run_for(step * 1000)
         meanwhile()
         # A round trip, so that a connection that was refused is known to the page.
         window.page.evaluate("new Promise((done) => queueMicrotask(done))")
@@ -228,11 +228,11 @@ class Refusing:
         self.greeting = "connected ...."
         if window.chat.has_history:
             self.greeting = json.dumps(window.chat.nothing_missed)
-        window.page.add_init_script(f"Math.random = () => {chance}")
-        window.page.route_web_socket("**/ws", self.answer)
+        window.begin_with(f"Math.random = () => {chance}")
+        window.answer_sockets("**/ws", self.answer)
         # It stands until pass_time: on a slow machine, more would pass by itself.
-        window.page.clock.install(time=0)
-        window.page.clock.pause_at(1000)
+        window.take_clock(time=0)
+        window.clock.pause_at(1000)
 
     def answer(self, socket) -> None:
         self.attempts += 1
@@ -257,26 +257,26 @@ class Refusing:
 
 
 @pytest.mark.parametrize("opens", [False, True], ids=["refuses", "opens-and-breaks"])
-def test_the_waits_between_attempts_grow_but_not_for_ever(window, opens):
-    ann = window()
+def test_the_waits_between_attempts_grow_but_not_for_ever(clocked, opens):
+    ann = clocked()
     server = Refusing(ann, opens=opens)
     ann.open()
-    first, later = server.attempts_in(ann, 10), server.attempts_in(ann, 60)
+    first, later = server.attempts_in(ann, 10), server.attempts_in(ann, 60, step=2)
     assert first * 6 > 3 * later, (
         "The page should wait longer and longer between its attempts to connect. It "
         f"tried {first} times in 10 seconds, and {later} times in the next 60."
     )
-    much_later = server.attempts_in(ann, 600, step=10)
+    much_later = server.attempts_in(ann, 600, step=30)
     assert much_later >= 5, (
         "The waits should grow to half a minute or so, and not for ever. After a "
         f"minute the page tried {much_later} times in ten minutes."
     )
 
 
-def test_not_all_pages_come_back_in_the_same_moment(window):
+def test_not_all_pages_come_back_in_the_same_moment(clocked):
     patterns = []
     for chance in (0.01, 0.99):
-        page = window()
+        page = clocked()
         server = Refusing(page, chance)
         page.open()
         patterns.append([server.attempts_in(page, 1) for _ in range(40)])
@@ -287,8 +287,8 @@ def test_not_all_pages_come_back_in_the_same_moment(window):
     )
 
 
-def test_after_a_success_the_waits_are_short_again(window):
-    ann = window()
+def test_after_a_success_the_waits_are_short_again(clocked):
+    ann = clocked()
     server = Refusing(ann)
     ann.open()
     pass_time(ann, 120, step=4)
@@ -403,7 +403,7 @@ def test_blank_lines_are_not_sent(tab):
     def listen(socket):
         socket.on("framesent", lambda text: said.append(text))
 
-    ann.page.on("websocket", listen)
+    ann.listen("websocket", listen)
     ann.join()
     ann.say("   ")
     ann.say("words")

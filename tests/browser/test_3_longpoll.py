@@ -68,8 +68,8 @@ def test_markup_in_a_message_is_shown_as_text_by_polling_too(tab):
     assert "broken in" not in paul.page.title(), f"The page ran what {text!r} says."
 
 
-def test_the_polling_page_comes_back_when_the_server_does(tab):
-    paul, waiting = tab(), set()
+def test_the_polling_page_comes_back_when_the_server_does(clocked):
+    paul, waiting = clocked(), set()
 
     def asks(request):
         if is_poll(request.url) and not is_greeting(request.url):
@@ -78,10 +78,10 @@ def test_the_polling_page_comes_back_when_the_server_does(tab):
     def is_done(request):
         waiting.discard(request)
 
-    paul.page.clock.install()
-    paul.page.on("request", asks)
-    paul.page.on("requestfinished", is_done)
-    paul.page.on("requestfailed", is_done)
+    paul.take_clock()
+    paul.listen("request", asks)
+    paul.listen("requestfinished", is_done)
+    paul.listen("requestfailed", is_done)
     join_by_polling(paul)
     server = paul.chat.twisted
     server.kill()
@@ -239,7 +239,7 @@ delete AbortSignal.timeout;
 
 def test_the_polling_page_works_in_a_browser_of_2021(tab):
     ann, paul = tab().join(), tab()
-    paul.page.add_init_script(OLD)
+    paul.begin_with(OLD)
     join_by_polling(paul)
     paul.say("hello from 2021")
     says = "it works without AbortSignal.any and AbortSignal.timeout"
@@ -258,8 +258,8 @@ def until_held(window, held: list, count: int) -> None:
 
 
 @pytest.mark.parametrize("greets", [False, True], ids=["all-fails", "only-greets"])
-def test_an_error_is_not_answered_with_a_storm_of_requests(window, greets):
-    paul = window()
+def test_an_error_is_not_answered_with_a_storm_of_requests(clocked, greets):
+    paul = clocked()
     asked = []
 
     def refuse(route):
@@ -275,13 +275,13 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(window, greets):
             route.fulfill(status=503, body="{}", headers=allowed)
 
     # How many attempts fall into a minute is no matter of luck then.
-    paul.page.add_init_script("Math.random = () => 0.5")
+    paul.begin_with("Math.random = () => 0.5")
     paul.page.route(is_poll, refuse)
     paul.page.route("**/round-trip", lambda route: route.fulfill(body=""))
-    paul.page.clock.install()
+    paul.take_clock()
     paul.open(rooms="/chats/long_poll/")
     for _ in range(60):
-        paul.page.clock.run_for(1000)
+        paul.clock.run_for(1000)
         paul.page.evaluate("fetch('/round-trip').then(() => 0)")
     # An attempt is a greeting, and what follows if it is answered.
     assert 2 < len(asked) < (50 if greets else 25), (
@@ -295,7 +295,7 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(window, greets):
 def test_a_quiet_room_is_no_error_and_a_server_that_hangs_is_one(tab):
     paul, pia = tab(), tab()
     for each in (paul, pia):
-        each.page.add_init_script(SHORT_WAITS)
+        each.begin_with(SHORT_WAITS)
         join_by_polling(each)
     for _ in range(2):  # as one of them runs out of time
         with paul.page.expect_request(re.compile("lastupdate=[0-9]"), timeout=5_000):

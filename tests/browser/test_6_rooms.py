@@ -45,14 +45,14 @@ def test_what_is_said_in_a_room_stays_there(tab, rooms):
 
 @KINDS
 @pytest.mark.parametrize("why", ["expired", "altered"])
-def test_a_page_whose_token_is_refused_says_so_and_rests(window, rooms, why):
-    ann = window()
+def test_a_page_whose_token_is_refused_says_so_and_rests(clocked, rooms, why):
+    ann = clocked()
     asked = []
-    ann.page.on("request", lambda request: asked.append(request.url))
-    ann.page.on("websocket", lambda socket: asked.append(socket.url))
-    ann.page.clock.install()
+    ann.listen("request", lambda request: asked.append(request.url))
+    ann.listen("websocket", lambda socket: asked.append(socket.url))
+    ann.take_clock()
     if why == "altered":
-        ann.page.add_init_script(ALTER_TOKEN)
+        ann.begin_with(ALTER_TOKEN)
     else:
         ann.chat.clock.set(time.time() + WEEK)
     try:

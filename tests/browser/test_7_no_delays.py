@@ -95,7 +95,7 @@ def test_the_delay_is_that_of_ones_own_message(tab, rooms):
 
             socket.on_message(pass_on)
 
-        ann.page.route_web_socket("**/ws", hold)
+        ann.answer_sockets("**/ws", hold)
     else:
         ann.page.route(
             lambda url: url.endswith(f":{ann.chat.chat_port}/"),
@@ -193,7 +193,7 @@ def test_a_server_that_hangs_is_noticed(tab):
         else:
             answer_with_nothing(paul.chat, route)
 
-    paul.page.add_init_script(SHORT_WAITS)
+    paul.begin_with(SHORT_WAITS)
     paul.page.route(is_poll, answer_three)
     paul.join("/chats/long_poll/")
     server = psutil.Process(paul.chat.twisted.process.pid)

@@ -203,7 +203,7 @@ def test_after_a_restart_the_page_says_that_something_may_be_missing(tab, rooms)
 def test_a_message_that_the_server_refuses_has_failed(tab, rooms):
     ann, then = tab(), f"and this on {rooms}"
     if rooms == "/chats/":
-        ann.page.route_web_socket("**/ws", partial(close_at, "too much"))
+        ann.answer_sockets("**/ws", partial(close_at, "too much"))
     else:
         allowed = {"Access-Control-Allow-Origin": "*"}
         ann.page.route(
@@ -225,14 +225,14 @@ def test_a_message_that_the_server_refuses_has_failed(tab, rooms):
 
 
 @pytest.mark.thorough
-def test_pages_come_back_at_different_times(window):
+def test_pages_come_back_at_different_times(clocked):
     attempts = []
     for chance in (0.01, 0.99):
-        ann = window()
+        ann = clocked()
         server = Refusing(ann, chance)
         ann.open()
         for _ in range(20):
-            ann.page.clock.run_for(10)
+            ann.clock.run_for(10)
             ann.page.evaluate("new Promise((done) => queueMicrotask(done))")
         attempts.append(server.attempts)
     assert max(attempts) > 2 >= min(attempts), (
@@ -260,7 +260,7 @@ def test_of_three_messages_only_the_refused_one_fails(tab):
 
         socket.on_message(pass_on)
 
-    ann.page.route_web_socket("**/ws", answer)
+    ann.answer_sockets("**/ws", answer)
     ann.open()
     for text in ("before it", "too much", "after it"):
         ann.say(text)
@@ -312,7 +312,7 @@ def test_nobody_loses_a_text_by_loading_the_page_again(tab, line_of, rooms):
 
     line = line_of(ann)
     ann.join(rooms)
-    ann.page.on("dialog", leave)
+    ann.listen("dialog", leave)
     ann.say(f"sent on {rooms}")
     has_state(ann, f"sent on {rooms}", "sent")
     ann.page.reload()
@@ -337,7 +337,7 @@ def test_a_newcomer_is_not_read_the_whole_history(tab, rooms):
     old = [f"{number} was said before on {rooms}" for number in range(30)]
     for text in old:
         post(ann.chat, text, room=ann.room)
-    bob.page.add_init_script(READ_OUT)
+    bob.begin_with(READ_OUT)
     bob.join(rooms)
     expect(bob.log).to_contain_text(old[-1])
     ann.say(f"news on {rooms}")

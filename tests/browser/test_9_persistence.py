@@ -83,7 +83,7 @@ def test_earlier_messages_are_loaded_page_by_page(tab, archive, zoo, rooms):
 
 def test_earlier_messages_are_not_read_out(tab, archive, zoo):
     ann = tab()
-    ann.page.add_init_script(READ_OUT)
+    ann.begin_with(READ_OUT)
     ann.join(room=zoo)
     shown = len(lines(ann))
     earlier(ann).click()
@@ -159,13 +159,13 @@ def test_in_another_log_low_numbers_are_news(tab, rooms):
 
 
 @KINDS
-def test_a_page_whose_room_was_deleted_rests(window, rooms):
-    ann, asked = window(), []
+def test_a_page_whose_room_was_deleted_rests(clocked, rooms):
+    ann, asked = clocked(), []
     name = f"Zoo {len(ann.chat.rooms()):03}"
     [zoo] = ann.chat.make_rooms(name)
-    ann.page.on("request", lambda request: asked.append(request.url))
-    ann.page.on("websocket", lambda socket: asked.append(socket.url))
-    ann.page.clock.install()
+    ann.listen("request", lambda request: asked.append(request.url))
+    ann.listen("websocket", lambda socket: asked.append(socket.url))
+    ann.take_clock()
     ann.join(rooms, room=zoo)
     code = "from chat.models import ChatRoom; "
     ann.chat.shell(f"{code}ChatRoom.objects.filter(name={name!r}).delete()")

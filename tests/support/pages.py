@@ -70,7 +70,7 @@ new MutationObserver((records) => {
 def by_another_port(window, port: int) -> None:
     """Have a window that is not open yet speak to `port`, not to the chat server."""
     ports = f'":{window.chat.chat_port}/", ":{port}/"'
-    window.page.add_init_script(BY_THE_LINE.replace("PORTS", ports))
+    window.begin_with(BY_THE_LINE.replace("PORTS", ports))
 
 
 class Parking(ThreadingHTTPServer):

@@ -144,13 +144,13 @@ class Server:
             self.kill()
         return how(code) if code else ""
 
-    def _launch(self) -> None:
+    def _launch(self, stdin: int | socket.socket = subprocess.DEVNULL) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*self.prefix, *self.command],
                 cwd=self.cwd,
                 env=self.env,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -279,6 +279,66 @@ class Server:
     def tail(self, lines: int = 15) -> str:
         """The last lines of the output."""
         return "\n".join(self.output().splitlines()[-lines:])
+
+
+class Manage(Server):
+    """`python manage.py`, for one command after another.
+
+    Where a process can be copied, one that has Django set up runs them all, each in a
+    copy of itself (tests/support/injected/tutorial_manage.py).
+    """
+
+    line: socket.socket | None = None
+
+    def say(self, words: tuple[str, ...], env: dict[str, str] | None = None) -> str:
+        """Run `manage.py *words`. Returns in words how it failed, if it did.
+
+        With `env` in that environment, and in a process of its own.
+        """
+        code = None
+        if env is None and hasattr(os, "fork"):
+            start = self.written()
+            try:
+                code = self._tell(words)
+            except TimeoutError:
+                self.kill()
+                return f"was not done after {MANAGE_SECONDS:g} s"
+            if code is None:  # It does not start: the command says why.
+                os.truncate(self.log, start)
+        if code is not None:
+            return how(code) if code else ""
+        words = (sys.executable, "manage.py", *words)
+        once = Server(self.name, [*words], self.cwd, env or self.env, self.log)
+        once.prefix = self.prefix
+        return once.run(MANAGE_SECONDS)
+
+    def _tell(self, words: tuple[str, ...]) -> int | None:
+        """Have the one process run a command. Returns its exit code, or None."""
+        if self.process is None:
+            self._begin()
+        self.line.settimeout(MANAGE_SECONDS)
+        try:
+            self.line.sendall(json.dumps(words).encode() + b"\n")
+            said = self.line.recv(100)
+        except ConnectionError:
+            said = b""
+        if not said:
+            self.kill()
+            return None
+        return int(said)
+
+    def _begin(self) -> None:
+        self.command = [sys.executable, "manage.py", "shell", "--verbosity", "0"]
+        self.command += ["--command", "import tutorial_manage"]
+        self.line, theirs = socket.socketpair()
+        with theirs:
+            self._launch(theirs)
+
+    def kill(self) -> None:
+        """End it, and the command that it runs."""
+        super().kill()
+        if self.line:
+            self.line.close()
 
 
 class Idle:
@@ -417,7 +477,7 @@ class Chat:
         self._tokens: dict[tuple, str] = {}
         self._cookies: dict[str, dict[str, str]] = {}
         self.users: dict[str, int] = {}  # the ids of all who have an account
-        self._manage = Server(
+        self._manage = Manage(
             "manage.py", [], self.folder, self.env, workspace / "manage.log"
         )
         runserver = [sys.executable, "manage.py", "runserver", "--noreload"]
@@ -449,7 +509,7 @@ class Chat:
         return self
 
     def __exit__(self, *exc) -> None:
-        for server in self.servers:
+        for server in (*self.servers, self._manage):
             server.stop()
 
     @cached_property
@@ -500,11 +560,7 @@ class Chat:
         if self.has_names:
             code += f"{USERS}me.force_login(users.get(username={user!r})); "
         code += f"print(me.get({room!r}).content.decode())"
-        self._manage.env = self.env | env
-        try:
-            return self.token_in(self.shell(code), room)
-        finally:
-            self._manage.env = self.env
+        return self.token_in(self.shell(code, self.env | env), room)
 
     def data(self, text: str) -> str | list[str]:
         """What an answer that brings `text` has in its "data"."""
@@ -745,17 +801,17 @@ class Chat:
         """Delete an account, as the admin may."""
         self.shell(f"{USERS}users.get(username={name!r}).delete()")
 
-    def manage(self, *words: str) -> str:
+    def manage(self, *words: str, env: dict[str, str] | None = None) -> str:
         """Run `python manage.py *words` in the copy; returns its output.
 
-        Raises AssertionError, with the output, if it fails.
+        With `env` in that environment. Raises AssertionError, with the output, if it
+        fails.
         """
         line = "python manage.py " + " ".join(words)
         self.note(line)
-        manage = self._manage
-        manage.command, start = [sys.executable, "manage.py", *words], manage.written()
-        says = manage.run(MANAGE_SECONDS)
-        output = manage.output(start)
+        start = self._manage.written()
+        says = self._manage.say(words, env)
+        output = self._manage.output(start)
         assert not says, f"{line} should succeed, but it {says}. It said:\n{output}"
         return output
 
@@ -785,10 +841,10 @@ class Chat:
         soup = BeautifulSoup(self.get("/chats/", user=user).text, "html.parser")
         return [urljoin("/chats/", link["href"]) for link in soup("a", href=True)]
 
-    def shell(self, code: str) -> str:
+    def shell(self, code: str, env: dict[str, str] | None = None) -> str:
         """Run `code` in the Django shell of the copy; returns what it printed."""
         assert self.django
-        return self.manage("shell", "--verbosity", "0", "--command", code)
+        return self.manage("shell", "--verbosity", "0", "--command", code, env=env)
 
 
 def cookie_header(cookies: dict[str, str]) -> dict[str, str]:
