@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import Context
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from django.db import connections
 
+from tests.browser.conftest import Window, profile
 from tests.support import servers
 from tests.support.keeping import guarded
 from tests.support.postgres import Postgres, why_no_postgres
@@ -233,3 +235,41 @@ def test_what_hangs_or_does_not_start_says_what_it_would_by_itself(manage, monke
     assert manage.output(before).count("SyntaxError") == 1, (
         "said once, as one would see"
     )
+
+
+def test_a_window_is_as_new_for_the_next_test(chromium):
+    chat = SimpleNamespace(
+        origin="http://127.0.0.1:1",
+        chat_port=2,
+        django=None,
+        has_names=False,
+        rooms=lambda **_: ["/chats/1/"],
+        note=lambda what: None,
+        note_status=lambda *_: None,
+    )
+    heard = []
+
+    def show(window) -> Window:
+        window.page.route("**/*", lambda route: route.fulfill(body="a room"))
+        return window.open()
+
+    with profile(chromium) as pages:
+        with pages.windows(chat) as new_window:
+            first = new_window()
+            first.begin_with("window.left = true")
+            first.listen("request", lambda request: heard.append(request))
+            show(first).page.evaluate("""() => {
+                sessionStorage.draft = "one";
+                addEventListener("pagehide", () => { sessionStorage.draft = "two"; });
+                addEventListener("beforeunload", (event) => event.preventDefault());
+            }""")
+            assert first.page.evaluate("left") and len(heard) == 1
+        with pages.windows(chat) as new_window:
+            second = show(new_window())
+            assert second.page is first.page, "a new one costs more than all the rest"
+            assert second.page.evaluate("typeof left") == "undefined"
+            assert second.page.evaluate("sessionStorage.length") == 0
+            assert len(heard) == 1
+            second.take_clock()
+        with pages.windows(chat) as new_window:
+            assert new_window().page is not second.page, "its clock stays another one"

@@ -52,6 +52,7 @@ class Window:
         self.page.set_default_timeout(8_000)
         self.errors: list[str] = []
         self.asked = 0  # how often it turned to the chat server
+        self.opened = False
         self.spoilt = False  # does something stay with the page for ever?
         self._scripts, self._listeners = [], []
         self.listen("pageerror", self._script_failed)
@@ -98,9 +99,9 @@ class Window:
         self.clock.resume()  # The test before may have let it stand.
 
     def leave(self) -> bool:
-        """Leave the page as a new one is, but for the cookies; returns if that worked.
+        """Leave the page as a new one is, but for what it has stored for its site.
 
-        What it has stored for its site is gone.
+        Returns whether that worked.
         """
         for event, hear in self._listeners:
             self.page.remove_listener(event, hear)
@@ -110,12 +111,9 @@ class Window:
             for script in self._scripts:
                 script.close()
             self.page.unroute_all(behavior="ignoreErrors")
-            self.page.route("**/*", lambda route: route.fulfill(body=""))
             # Whether what was not sent is lost, nobody cares any more.
             with self._accepting():
-                self.page.goto(self.chat.origin)
-            self.page.evaluate("sessionStorage.clear(), localStorage.clear()")
-            self.page.unroute_all(behavior="ignoreErrors")
+                self.page.goto("about:blank")
         except Error:  # It hangs, or has crashed.
             return False
         return True
@@ -179,8 +177,19 @@ class Window:
         assert self.room in paths, f"/chats/ should link to {self.room}."
         self.chat.note(f"A window opens {self.room}")
         self.log_in()
-        self.page.goto(self.chat.origin + self.room)
+        with self._forgetting():
+            self.page.goto(self.chat.origin + self.room)
         return self
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Forget, as a new page does, what was stored in it by the test before."""
+        if self.opened:
+            yield
+        else:
+            with self.page.add_init_script("sessionStorage.clear()"):
+                yield
+        self.opened = True
 
     def log_in(self, cookies: dict[str, str] | None = None) -> None:
         """Have the browser be logged in as `user`, where there are accounts.
@@ -243,8 +252,13 @@ class Pages:
     of its own seven times as much: each starts a process.
     """
 
-    def __init__(self, new: Callable[[], Page], end: Callable[[Page], None]):
-        self.new, self.end, self.free = new, end, []
+    def __init__(
+        self,
+        new: Callable[[], Page],
+        end: Callable[[Page], None],
+        empty: Callable[[Window], None] = lambda window: None,
+    ):
+        self.new, self.end, self.empty, self.free = new, end, empty, []
 
     @contextmanager
     def windows(self, chat) -> Iterator[Callable[..., Window]]:
@@ -265,6 +279,7 @@ class Pages:
         finally:
             for window in windows:
                 if window.leave():
+                    self.empty(window)
                     self.free.append(window.page)
                 else:
                     self.end(window.page)
@@ -274,6 +289,15 @@ def look_at_consoles(windows: list[Window]) -> None:
     """Raise AssertionError if a browser complained on the console of one of them."""
     errors = [error for window in windows for error in window.errors]
     assert not errors, f"The browser's console shows {errors}."
+
+
+def empty_profile(window: Window) -> None:
+    """Forget what the profile of a window holds of the site that it has shown."""
+    window.context.clear_cookies()
+    devtools = window.context.new_cdp_session(window.page)
+    site = {"origin": window.chat.origin, "storageTypes": "all"}
+    devtools.send("Storage.clearDataForOrigin", site)
+    devtools.detach()
 
 
 def end_profile(page: Page) -> None:
@@ -292,7 +316,7 @@ def profile(chromium) -> Iterator[Pages]:
 @pytest.fixture(scope="session")
 def profiles(chromium) -> Pages:
     """Pages, each in a profile of its own."""
-    return Pages(lambda: chromium.new_context().new_page(), end_profile)
+    return Pages(lambda: chromium.new_context().new_page(), end_profile, empty_profile)
 
 
 @pytest.fixture(scope="session")
@@ -321,9 +345,7 @@ def window(chat, chromium, profiles):
 
         def new_window(user: str = PEOPLE[0], other=None, **options) -> Window:
             if not options:
-                new = usual(user, other)
-                new.context.clear_cookies()
-                return new
+                return usual(user, other)
             context = stack.enter_context(chromium.new_context(**options))
             special.append(Window(other or chat, context.new_page(), user))
             return special[-1]
