@@ -38,6 +38,7 @@ LEAVE = "leave"
 
 TICK = 0.1  # seconds between two looks at the servers
 SLOW = 30.0  # seconds until the runner says that the servers are not ready
+HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
 GRACE = 5.0  # seconds that a server has to end by itself
 
 # twistd, by the Python that runs this: a script would have to be found first, and
@@ -191,6 +192,8 @@ class Servers(Manager):
 
         `ports` says where each is expected, `ready` is told when all of them answer.
         """
+        if HANG_UP:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {HANG_UP})
         started = time.monotonic()
         waiting = dict(ports)
         slow = False
@@ -263,10 +266,13 @@ def run_servers(
             env=environment(ports, outer, mark),
             cwd=str(folder),
         )
-    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
     # With nohup it is ignored, and stays so.
-    if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:
-        signal.signal(hang_up, servers.hang_up)
+    if HANG_UP and signal.getsignal(HANG_UP) is not signal.SIG_IGN:
+        signal.signal(HANG_UP, servers.hang_up)
+        # It reaches us by the watcher's thread. What this one starts inherits the
+        # block: a reporter that a closed terminal ends in the middle of a line would
+        # keep the lock of honcho's queue, and nobody's word would arrive any more.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {HANG_UP})
     over = threading.Event()
     watcher = threading.Thread(
         target=servers.watch, args=(mark, expected, ready, over), daemon=True

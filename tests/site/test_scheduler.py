@@ -858,6 +858,8 @@ def test_on_a_phone_nothing_moves_and_all_is_in_sight(level, schedule, toy):
             boxes = [button.bounding_box() for button in buttons]
             return [{key: round(size) for key, size in box.items()} for box in boxes]
 
+        for button in buttons:
+            button.hover(trial=True)  # waits until the page has come to rest
         places = places_now()
         for step in schedule.split():
             thread = "R" if step == "R" else step[1:]

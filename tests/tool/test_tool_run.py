@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from urllib.request import urlopen
 
 import pytest
 
@@ -83,6 +84,22 @@ def test_a_closed_terminal_ends_all(
     run.wait_for("Press Ctrl-C to stop.")
     interrupt(run, signal.SIGHUP)
     assert run.end() == 128 + signal.SIGHUP
+    assert_nothing_left(run)
+
+
+def test_a_closed_terminal_interrupts_nobody_in_the_middle_of_a_line(
+    tool, ports, chat_folder, interrupt, assert_nothing_left
+):
+    django, chat = ports
+    run = tool("run", chat_folder, django=django, chat=chat)
+    run.wait_for("Press Ctrl-C to stop.")
+    for reporter in run.find("spawn_main"):
+        reporter.send_signal(signal.SIGHUP)
+    with urlopen(f"http://127.0.0.1:{django}/chats/?is=told") as page:
+        assert page.status == 200
+    run.wait_for("?is=told")
+    interrupt(run)
+    assert run.end() == 130
     assert_nothing_left(run)
 
 
