@@ -18,6 +18,7 @@ COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
 TWO_SCREENS = 4000  # characters
 
 
+@pytest.mark.thorough
 def test_the_contract_judges_a_folder_elsewhere(tmp_path):
     [line] = re.findall(r"`\.venv/bin/python (-m pytest -x [^`]*)`", COMMANDS)
     folder = find_stage("stage2_websocket").copy_to(tmp_path / "mychat")

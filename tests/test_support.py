@@ -102,7 +102,9 @@ async def test_that_awaits(chat):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no signal for that")
 @pytest.mark.parametrize("which", ["waits", "awaits"])
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+@pytest.mark.parametrize(
+    "workers", ["-n0", pytest.param("-n2", marks=pytest.mark.thorough)]
+)
 def test_terminating_the_tests_ends_their_servers(workers, which, tmp_path):
     waiting, pids, log = (tmp_path / name for name in ("test_it.py", "pids", "log"))
     waiting.write_text(WAITING)

@@ -12,6 +12,20 @@ from tests.support.servers import wait_until
 from tutorial.stages import ROOT
 
 BUILD_SECONDS = 120
+# What `make test` plays of the game, in a browser: how it is won, with the mouse and by
+# the keyboard, and what is read out. All the rest takes minutes.
+PLAYED = {
+    "test_every_level_can_be_won_as_it_says",
+    "test_each_step_says_what_is_still_open",
+    "test_the_keyboard_alone_is_enough",
+    "test_one_region_speaks_once_for_each_step",
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "toy" in item.fixturenames and item.originalname not in PLAYED:
+            item.add_marker(pytest.mark.thorough)
 
 
 def build(folder: Path) -> subprocess.CompletedProcess:

@@ -18,7 +18,7 @@ def reader(chromium):
 
 def is_like_another(path: str) -> bool:
     """Is it made as a page is that is looked at already?"""
-    return path.startswith("diff/") and path not in KINDS
+    return path not in KINDS
 
 
 @pytest.mark.parametrize(

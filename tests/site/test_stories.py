@@ -22,6 +22,13 @@ STORIES = [
     )
 ]
 NOT_RUN_AT_MOST = 33
+# Each of these runs servers or tests of its own, and takes as long as all the others.
+LONG = {
+    *("2_websocket.md", "3_longpoll.md", "4_locking_gil.md", "5_refactor.md"),
+    *("carry_on.md", "instructors.md", "asides/speaker_pays.md"),
+    *("asides/past_the_buffer.md", "asides/lock_story.md"),
+    *(page.path for page in PAGES if page.path.startswith("exercises/")),
+}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
@@ -37,7 +44,8 @@ class Story:
 
 for page in STORIES:
     name = "Test_" + re.sub(r"\W", "_", page.path.removesuffix(".md"))
-    globals()[name] = type(name, (Story,), {"page": page})
+    marks = [pytest.mark.thorough] * (page.path in LONG)
+    globals()[name] = type(name, (Story,), {"page": page, "pytestmark": marks})
 
 
 def follow(page: Page, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ DO_NOT_START = {
 
 
 # Others do the same and more.
-FOR_THE_THOROUGH = {"exits-at-once", "forks-and-dies"}
+FOR_THE_THOROUGH = {"exits-at-once", "forks-and-dies", "forks-many", "hides-and-dies"}
 
 
 @pytest.mark.parametrize(
@@ -219,6 +219,7 @@ def test_a_folder_in_the_middle_of_the_tutorial(check, mine):
 # --- What stops answering ---------------------------------------------------
 
 
+@THOROUGH  # The next one hangs, too.
 def test_a_server_that_hangs_when_it_has_started(check, mine, program):
     hang = "\nfrom twisted.internet import reactor\nreactor.callLater(0, wait)\n"
     folder = mine("2", chatserver=lambda text: program.prelude + text + hang)
@@ -380,6 +381,7 @@ def test_tests_that_are_left_out_cost_no_other_task_its_result(check, mine):
 # --- What only the inside shows ----------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_lock_that_is_forgotten_is_seen(check, mine):
     folder = mine(
         "4", chatserver=lambda text: text.replace("with self.write_lock:", "if True:")

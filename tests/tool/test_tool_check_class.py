@@ -72,6 +72,7 @@ def folders(tmp_path):
     return whole, noted, port
 
 
+@pytest.mark.thorough
 def test_each_folder_gets_its_own_verdict(answer, environment, folders, tmp_path):
     whole, noted, port = folders
     table, page = tmp_path / "class.csv", tmp_path / "class.html"
