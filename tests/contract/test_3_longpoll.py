@@ -371,6 +371,18 @@ def test_a_room_is_there_by_long_polling_too(chat):
         )
 
 
+def test_a_room_name_is_text_on_both_pages(chat):
+    name = "Tom & <i>Jerry</i></title>"
+    [path] = chat.make_rooms(name)
+    for shown in ("/chats/", path.replace("/chats/", "/chats/long_poll/")):
+        soup = BeautifulSoup(chat.get(shown).text, "html.parser")
+        assert not soup("i", string="Jerry"), (
+            f"A room is called {name!r}, and {shown} takes that for HTML. Whoever may "
+            "name a room could put a script there. Django escapes what {{ }} shows, "
+            "unless it is told that it is safe."
+        )
+
+
 @pytest.mark.parametrize(
     "text",
     [
