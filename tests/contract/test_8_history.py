@@ -444,6 +444,19 @@ def test_a_post_needs_an_id(chat, id):
     says_why(answer, 400, f"A POST with the id {id[:20]!r}")
 
 
+def test_an_id_may_have_one_character_and_64(chat, room):
+    for id in ("q", "r" * 64):
+        status = post(chat, "by a POST", room=room, id=id).status
+        assert status == 200, (
+            f"An id may have up to 64 characters. A POST with the id {id!r} was "
+            f"answered with {status}."
+        )
+    with Client(chat, "Ann", room) as ann:
+        for id in ("s", "t" * 64):
+            ann.say(text := f"by a socket, with the id {id}", id)
+            ann.hears(text, because="an id may have up to 64 characters")
+
+
 def test_who_comes_back_by_polling_can_be_told_at_once(chat, room):
     at = numbered(post(chat, "before", room=room).reply)
     parked = ask(chat, at, room=room)
