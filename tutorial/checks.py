@@ -490,6 +490,12 @@ def check_database(
                 Finding("problem", says, "Give yourself the right to read it.")
             )
             continue
+        if any(name == app.name for name, _ in made) and not is_file(
+            app / "migrations" / "__init__.py"
+        ):
+            says = f"{app.name}/migrations of {folder.name} has no __init__.py, so"
+            cure = f"Make an empty file {app / 'migrations' / '__init__.py'}."
+            found.append(Finding("problem", f"{says} Django sees no migration.", cure))
         if "models.Model" in models and app.name not in {name for name, _ in made}:
             says = f"The app {app.name} of {folder.name} has models, but no migration"
             cure = f"In that folder: python manage.py makemigrations {app.name}"

@@ -246,6 +246,12 @@ def test_migrations_that_were_not_made_or_not_run(tmp_path):
     subprocess.run(migrate, cwd=folder, check=True)
     assert levels(checks.check_database(folder)) == ["ok"]
 
+    (folder / "chat" / "migrations" / "__init__.py").unlink()
+    found = checks.check_database(folder)[0]
+    assert found.level == "problem"
+    assert "chat/migrations of mychat has no __init__.py" in found.says
+    assert found.cure.endswith("__init__.py.")
+
     for file in (folder / "chat" / "migrations").glob("0*.py"):
         file.unlink()
     [found] = checks.check_database(folder)
