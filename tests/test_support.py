@@ -275,3 +275,12 @@ def test_a_window_is_as_new_for_the_next_test(chromium):
             second.take_clock()
         with pages.windows(chat) as new_window:
             assert new_window().page is not second.page, "its clock stays another one"
+
+
+def test_where_python_leaves_out_assertions_no_test_is_run():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", __file__]
+    env = os.environ | {"PYTHONOPTIMIZE": "1"}
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "unset PYTHONOPTIMIZE" in result.stderr
+    assert "Traceback" not in result.stderr
