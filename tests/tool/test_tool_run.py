@@ -80,7 +80,12 @@ def test_a_closed_terminal_ends_all(
     tool, ports, chat_folder, interrupt, assert_nothing_left
 ):
     django, chat = ports
-    run = tool("run", chat_folder, django=django, chat=chat)
+    # Under nohup it is ignored, and what we start would ignore it, too.
+    usual = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        run = tool("run", chat_folder, django=django, chat=chat)
+    finally:
+        signal.signal(signal.SIGHUP, usual)
     run.wait_for("Press Ctrl-C to stop.")
     interrupt(run, signal.SIGHUP)
     assert run.end() == 128 + signal.SIGHUP
