@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.support.reactor import expected_errors
 from tests.support.transport import join, say, sent
 from tests.support.wire import connected
 
@@ -18,18 +15,6 @@ def test_a_body_is_read_to_its_end_before_anybody_looks_at_who_sends_it(whole):
         assert wire.came == b"", "it says nothing of the origin yet"
         wire.send(half)
         assert b" 403 " in wire.came
-
-
-def test_a_type_that_cannot_be_read_ends_in_a_traceback(whole):
-    with connected(whole) as wire, pytest.raises(ValueError):
-        wire.request("POST /", b"a=1", Content_Type="a\x85b", Content_Length="3")
-
-
-def test_a_post_to_a_socket_and_a_strange_address_end_in_a_traceback(whole):
-    with expected_errors() as errors, connected(whole) as wire:
-        wire.request("POST /ws?\x8d")
-        assert b" 500 " in wire.came
-    assert errors
 
 
 def test_any_name_of_the_server_will_do(whole):
