@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -196,11 +196,12 @@ def wait_for(process: subprocess.Popen, port: int) -> None:
 
 def end(process: subprocess.Popen) -> None:
     """End the process and all that it started."""
-    try:
-        parent = psutil.Process(process.pid)
-        family = [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        family = []
+    family = []
+    # Of one that has ended, the number may be somebody else's by now.
+    if process.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(process.pid)
+            family = [parent, *parent.children(recursive=True)]
     for member in family:
         member.terminate()
     for member in psutil.wait_procs(family, timeout=STOP_SECONDS)[1]:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from django.db import connections
 
+import benchmarks.servers
 from tests.browser.conftest import Window, profile
 from tests.support import servers
 from tests.support.keeping import guarded
@@ -27,6 +28,7 @@ from tests.support.servers import Idle, Manage, Server, free_ports, wait_until
 from tests.support.whitebox import chat_classes
 from tests.support.wording import plainly
 from tutorial.processes import below, is_gone, kill_all
+from tutorial.site import story
 from tutorial.stages import ROOT, copy_stage, find_stage
 
 
@@ -284,3 +286,18 @@ def test_where_python_leaves_out_assertions_no_test_is_run():
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
     assert "unset PYTHONOPTIMIZE" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("end", [story.end, benchmarks.servers.end])
+def test_whose_number_is_given_out_again_is_not_ended_for_another(end):
+    # The system counts to 32,768, which a busy hour does often.
+    waits = [sys.executable, "-c", "import threading; threading.Event().wait()"]
+    with subprocess.Popen(waits) as other:
+        try:
+            ended = subprocess.Popen([sys.executable, "-c", ""])
+            ended.wait()
+            ended.pid = other.pid
+            end(ended)
+            assert other.poll() is None
+        finally:
+            other.kill()

@@ -518,11 +518,12 @@ def interrupt(process: subprocess.Popen) -> None:
 
 def end(process: subprocess.Popen) -> None:
     """End a process and all that it started."""
-    try:
-        parent = psutil.Process(process.pid)
-        family = [*parent.children(recursive=True), parent]
-    except psutil.NoSuchProcess:
-        family = []
+    family = []
+    # Of one that has ended, the number may be somebody else's by now.
+    if process.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(process.pid)
+            family = [*parent.children(recursive=True), parent]
     for member in family:
         with suppress(psutil.NoSuchProcess):
             member.terminate()
