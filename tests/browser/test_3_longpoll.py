@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from tests.browser.test_2_websocket import all_lines, lines, pass_time
 from tests.support.pages import COMES_BACK, SHORT_WAITS, is_greeting, is_poll
 from tests.support.polling import post
-from tests.support.servers import wait_until
+from tests.support.servers import new_id, wait_until
 
 SINCE_STAGE = 3
 
@@ -149,6 +149,9 @@ def unsent(tab):
 
     def say(*texts: str, draft: str = ""):
         paul = join_by_polling(tab())
+        # Who comes is told all that was said, poll by poll, and each says Connected.
+        post(paul.chat, newest := f"so far {new_id()}")
+        expect(paul.log, "who comes is told all").to_contain_text(newest)
         hold, held = True, []
 
         def refuse(route):
