@@ -228,7 +228,7 @@ def test_one_process_runs_what_manage_py_is_told(manage):
 
 def test_what_hangs_or_does_not_start_says_what_it_would_by_itself(manage, monkeypatch):
     monkeypatch.setattr(servers, "MANAGE_SECONDS", 3.0)
-    code = "import time; time.sleep(30)"
+    code = "import threading; threading.Event().wait()"
     assert manage.say(("shell", "--command", code)) == "was not done after 3 s"
     monkeypatch.undo()
     assert not manage.say(("check",)), "after that another one does its work"

@@ -52,7 +52,7 @@ class Window:
         self.page.set_default_timeout(8_000)
         self.errors: list[str] = []
         self.asked = 0  # how often it turned to the chat server
-        self.opened = False
+        self.opened = False  # has it shown a room?
         self.spoilt = False  # does something stay with the page for ever?
         self._scripts, self._listeners = [], []
         self.listen("pageerror", self._script_failed)
@@ -258,7 +258,8 @@ class Pages:
         end: Callable[[Page], None],
         empty: Callable[[Window], None] = lambda window: None,
     ):
-        self.new, self.end, self.empty, self.free = new, end, empty, []
+        self.new, self.end, self.empty = new, end, empty
+        self.free: list[Page] = []
 
     @contextmanager
     def windows(self, chat) -> Iterator[Callable[..., Window]]:
