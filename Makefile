@@ -19,7 +19,7 @@ WHAT = $(or $(DIR),$(STAGE))
 NAMED = if [ -z "$(STAGE)" ] || [ -z "$(DIR)" ]; then \
 	echo "Name both: make $@ STAGE=3 DIR=~/mychat" >&2; exit 2; fi
 
-.PHONY: help run check check-class test test-all doctor diff steps docs read setup bench-setup bench lint clean
+.PHONY: help run check watch check-class test test-all doctor diff steps docs read setup bench-setup bench lint clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,10 @@ run: ## start Django and Twisted: the newest stage, or STAGE=1, or DIR=~/mychat
 check: ## judge a folder of yours: STAGE=3 DIR=~/mychat; ARGS=--hint gives a hint
 	@$(NAMED) && $(SET_UP) test && \
 	$(VENV_PYTHON) -m tutorial check "$(STAGE)" --path "$(DIR)" $(ARGS)
+
+watch: ## judge a folder of yours at each save, while you type: STAGE=3 DIR=~/mychat
+	@trap : INT; $(NAMED) && $(SET_UP) test && \
+	$(VENV_PYTHON) -m tutorial watch "$(STAGE)" --path "$(DIR)" $(ARGS) || test $$? -eq 130
 
 check-class: ## judge every folder in one: STAGE=3 DIR=~/class ARGS="--html class.html"
 	@$(NAMED) && $(SET_UP) test && \

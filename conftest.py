@@ -13,23 +13,25 @@ import signal
 import sys
 import tempfile
 import threading
+from functools import cache
 from pathlib import Path
 
 import pytest
 from twisted.internet import reactor
 
-from tests.support.inside import inside
+from tests.support.inside import NotJudged, inside
 from tests.support.keeping import guard
 from tests.support.postgres import Postgres, find_postgres, why_no_postgres
 from tests.support.reactor import clean_reactor
 from tests.support.requests import DAY, KEY, ORIGIN
-from tests.support.servers import SHORT_LIFE, Chat, Target
+from tests.support.servers import SHORT_LIFE, Chat, ManyChats, Target
 from tests.support.whitebox import chat_classes
-from tutorial.checks import CHROMIUM_FLAGS, check_stage, find_browser
-from tutorial.copies import differences, look, meddled
-from tutorial.limits import processors
+from tutorial.check.copies import differences, look, meddled
+from tutorial.check.limits import processors
+from tutorial.doctor.checks import CHROMIUM_FLAGS, check_stage, find_browser
+from tutorial.run.engine import why_no_engine
 from tutorial.settings import KEPT, plain
-from tutorial.stages import Stage, find_stage, load_snapshots
+from tutorial.stages import Stage, find_stage, load_snapshots, load_stages
 
 BEFORE = pytest.StashKey()  # how the files were in the folder of --path
 TELLS = pytest.StashKey()  # whether to tell of both at the end
@@ -51,6 +53,13 @@ def pytest_addoption(parser):
         type=Path,
         metavar="DIR",
         help="judge the folder DIR, which should do what --stage does",
+    )
+    group.addoption(
+        "--exercise",
+        type=int,
+        default=0,
+        metavar="NUMBER",
+        help="with --stage: the folder has that exercise of the chapter, too",
     )
     group.addoption(
         "--white-box",
@@ -76,12 +85,29 @@ def pytest_report_header(config):
 
 
 # Tests of the tests: each judges a whole folder, and there are hundreds.
-JUDGES = ("tests/mutants/test_", "tests/variants/test_")
+JUDGES = (
+    "tests/mutants/test_",
+    "tests/variants/test_",
+    "tests/tool/test_tool_exercises",
+)
 
+OWED = 4  # by how much what they show is more than what those do
 
 # Chapters and whole servers take longest. Begun last, they would keep one worker busy
-# when all others have nothing to do any more.
-LONG = ("tests/site/test_stories.py", "tests/tool", "tests/mutants")
+# when all others have nothing to do any more. And before them, one builds the site: all
+# others would wait for it.
+FIRST = "tests/site/test_site.py"
+LONG = (
+    "tests/site/test_stories.py",
+    "tests/tool",
+    "tests/mutants",
+    "tests/contract/test_12_many_servers.py",
+    "tests/contract/test_10_names.py",
+    "tests/stage4_locking_gil",
+    "tests/browser",
+    "tests/exercise7_strangers/test_attacks.py",
+    "tests/exercise7_strangers/test_deploy.py",
+)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -95,9 +121,11 @@ def pytest_configure(config):
     config.option.loadscopereorder = False
     for marker in [
         "stages(first, last): this test is about these stages only, by number",
+        "slow: of a test that judges a folder: `check` asks it, `make test` does not",
         "thorough: takes long, or says as much about the machine as about the folder; "
         "`check` and `make test` leave it out",
         "not_judged: this test is not about the stage of this run",
+        "exercise(number): this test is about that exercise of the chapter",
     ]:
         config.addinivalue_line("markers", marker)
     path, stage = config.getoption("path"), config.getoption("stage")
@@ -160,6 +188,7 @@ def pytest_sessionstart(session):
 TARGETED = {"chat": "session", "classes": "function", "theirs": "function"}
 
 
+@cache
 def targets(config) -> list[Target]:
     """The folders that the contract tests judge in this run."""
     stages = load_snapshots()
@@ -169,19 +198,26 @@ def targets(config) -> list[Target]:
     return [Target(stage, (path or stage.folder).resolve()) for stage in stages]
 
 
-def marks_of(stage: Stage, first: int, found: list[Stage], browser: bool) -> list:
+def marks_of(
+    stage: Stage, first: int, found: list[Stage], browser: bool, slow: bool
+) -> list:
     """The marks of a test that holds since stage `first`, when it judges `stage`.
 
-    `found` are all that this run judges. What an exercise owes to the chapters before
-    it, the newest shows. A browser, which takes long, looks at each page of a stage
-    where it is new.
+    `found` are all that this run judges. What a stage or an exercise owes to the
+    chapters before it, takes long: the last stage shows it, and of the exercises the
+    newest shows the most. A browser looks at each page of a stage where it is new.
+    And what is `slow`, is thorough.
     """
-    owed = stage.is_exercise and first < stage.number and stage != found[-1]
-    if browser and len(found) > 1:
+    if len(found) == 1:
+        return []
+    last = not stage.is_exercise and stage.number == len(load_stages())
+    shown_before = first < stage.number and not last
+    if browser:
         touched = "".join([*stage.adds, *stage.changes])
         new = not stage.builds_on or "static" in touched or "templates" in touched
-        owed |= stage.is_exercise or not new
-    return [pytest.mark.thorough] if owed else []
+        shown_before |= stage.is_exercise or not new
+    by_lot = shown_before and stage.is_exercise and stage != found[-1]
+    return [pytest.mark.thorough(owed=by_lot)] if shown_before or slow else []
 
 
 def pytest_generate_tests(metafunc):
@@ -193,9 +229,12 @@ def pytest_generate_tests(metafunc):
             judged = targets(metafunc.config)
             found = [target.stage for target in judged]
             browser = metafunc.definition.path.parent.name == "browser"
+            slow = bool(metafunc.definition.get_closest_marker("slow"))
             cases = [
                 pytest.param(
-                    target, id=stage.id, marks=marks_of(stage, first, found, browser)
+                    target,
+                    id=stage.id,
+                    marks=marks_of(stage, first, found, browser, slow),
                 )
                 for target, stage in zip(judged, found, strict=True)
                 if first <= stage.number <= last
@@ -214,30 +253,44 @@ def pytest_collection_modifyitems(config, items):
         wanted = not item.get_closest_marker("not_judged")
         if stage and not {*TARGETED} & {*item.fixturenames}:
             wanted = False
-        if black_box_only and item.path.parent.name not in ("contract", "browser"):
+        folder = item.path.parent.name
+        if black_box_only and folder not in ("contract", "browser", "chapters"):
+            wanted = False
+        exercise = item.get_closest_marker("exercise")
+        if exercise and exercise.args != (config.getoption("exercise"),):
             wanted = False
         (keep if wanted else drop).append(item)
     keep, left = draw(keep, config.getoption("lot"), config.getoption("lot_seed"))
     config.hook.pytest_deselected(items=drop + left)
-    # First what says most plainly what is wrong; a page shows only that it is.
+    # In a check, first what says most plainly what is wrong; a page shows only that it
+    # is. Where tests run side by side, what takes longest.
     keep.sort(key=lambda item: item.path.parent.name == "browser")
     if config.getoption("numprocesses", None) or "PYTEST_XDIST_WORKER" in os.environ:
         keep.sort(key=lambda item: not item.nodeid.startswith(LONG))
+        keep.sort(key=lambda item: not item.nodeid.startswith(FIRST))
     items[:] = keep
 
 
 def draw(items: list, lot: float | None, seed: int) -> tuple[list, list]:
-    """Of each test that tests the tests, the share `lot` of its cases, and the rest."""
-    cases: dict[str, list] = {}
+    """Of each test that tests the tests, the share `lot` of its cases, and the rest.
+
+    And of what an older snapshot owes to the chapters before it, OWED times as much.
+    """
+    cases: dict[tuple[str, float], list] = {}
     for item in items:
-        if item.nodeid.startswith(JUDGES) and item.get_closest_marker("thorough"):
-            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        thorough = item.get_closest_marker("thorough")
+        if not thorough or lot is None:
+            continue
+        test = item.nodeid.partition("[")[0]
+        if item.nodeid.startswith(JUDGES):
+            cases.setdefault((test, lot), []).append(item)
+        elif thorough.kwargs.get("owed"):
+            cases.setdefault((test, min(1.0, OWED * lot)), []).append(item)
     left = {
         item
-        for found in cases.values()
-        if lot is not None
+        for (_, share), found in cases.items()
         for item in {*found}
-        - {*random.Random(seed).sample(found, math.ceil(lot * len(found)))}
+        - {*random.Random(seed).sample(found, math.ceil(share * len(found)))}
     }
     return [item for item in items if item not in left], [*left]
 
@@ -276,6 +329,23 @@ def short_lived(chat, tmp_path_factory):
     workspace = tmp_path_factory.mktemp(f"{chat.target.stage.id}-short")
     with Chat(chat.target, workspace, token_seconds=SHORT_LIFE) as copy:
         yield copy
+
+
+@pytest.fixture(scope="session")
+def many_servers(chat, tmp_path_factory):
+    """The folder of `chat`, copied once more: several chat servers share an engine.
+
+    Without an engine the test judges nothing, or fails where REQUIRE_ENGINE is set.
+    """
+    if why := why_no_engine(chat.target.folder):
+        if os.environ.get("REQUIRE_ENGINE"):
+            pytest.fail(why)
+        raise NotJudged(f"several servers share no engine here. {why}")
+    workspace = tmp_path_factory.mktemp(f"{chat.target.stage.id}-many")
+    many = ManyChats(chat.target, workspace)
+    many[0].wire = chat.wire  # from which `check` tells what was sent, and what came
+    with many:
+        yield many
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,4 +1,4 @@
-"""The command: python -m benchmarks fanout|memory|longpoll|parked|history|all."""
+"""The command: python -m benchmarks fanout|...|history|all, strangers, many or keep."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import json
 import platform
 import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -20,10 +17,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from tutorial.stages import ROOT
-
 from .history import SIZES
-from .servers import PEERS, Failed, Server, running, servers
+from .keep import main as keep
+from .many import main as many
+from .programs import PROGRAMS, Program, measure
+from .reports import leave
+from .servers import PEERS, Failed, Server, allow_many_sockets, servers
+from .strangers import main as strangers
 from .wire import LENGTH
 
 PACKAGES = {"twisted", "wsproto", "django"}.union(
@@ -35,94 +35,6 @@ HEADINGS = {
     "generator": "generator",
     "memory": "MB",
 }
-
-
-@dataclass(frozen=True)
-class Program:
-    """One measurement: a load generator, its load, and what of its result is shown.
-
-    `ratio` is the figure that is compared, with the `best` peer or the server `to`.
-    """
-
-    title: str
-    module: str
-    load: dict
-    columns: tuple[str, ...]
-    ratio: str
-    to: str = "best peer"
-    best: Callable = max
-
-
-LONGPOLL = Program(
-    "Long poll: one posts, all get it and wait again",
-    "longpoll",
-    {"clients": 100, "seconds": 2.0},
-    ("rate", "last", "generator"),
-    ratio="rate",
-    to="stage3",
-)
-PROGRAMS = {
-    "fanout": Program(
-        "Fan-out: one speaks, all hear",
-        "fanout",
-        {"clients": 100, "in_flight": 10, "seconds": 2.0},
-        ("rate", "generator"),
-        ratio="rate",
-    ),
-    "memory": Program(
-        "Memory when all have joined",
-        "fanout",
-        {"clients": 1000, "seconds": 0.0},
-        ("memory",),
-        ratio="memory",
-        best=min,
-    ),
-    "longpoll": LONGPOLL,
-    "parked": replace(
-        LONGPOLL,
-        title="Long poll with many who wait",
-        load={"clients": 1000, "seconds": 2.0},
-        ratio="last",
-    ),
-    "history": Program(
-        "Price of one poll in µs against the length of the history",
-        "history",
-        {"messages": SIZES[-1]},
-        (*[f"{size:,}" for size in SIZES], "growth"),
-        ratio="longest",
-        to="stage3",
-    ),
-}
-
-
-def measure(program: Program, server: Server, load: dict) -> dict:
-    """Let the load generator at `server`, each in a process of its own.
-
-    Returns its result. Raises Failed, with what both wrote.
-    """
-
-    def generate(**where) -> dict:
-        words = [f"benchmarks.{program.module}", json.dumps(load | where)]
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", *words],
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=300,
-            )
-        except subprocess.SubprocessError as error:
-            raise Failed(f"{error}\n{error.stderr}") from error
-        return json.loads(done.stdout)
-
-    if program.module == "history":
-        return generate(folder=str(server.folder))
-    with (
-        tempfile.TemporaryDirectory() as workspace,
-        running(server, Path(workspace)) as where,
-    ):
-        return generate(**where)
 
 
 def run(
@@ -206,27 +118,26 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **libraries}
 
 
-def allow_many_sockets() -> None:
-    """Raise this process's limit on open files, for itself and what it starts."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 8192 if most == resource.RLIM_INFINITY else min(8192, most)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+OPTIONS = [
+    click.Option(
+        ["--json", "file"], type=click.Path(path_type=Path), help="Write it here."
+    ),
+    click.Option(["--clients"], type=click.IntRange(1, 5000), help="How many hear."),
+    click.Option(
+        ["--in-flight"], type=click.IntRange(1, 1000), help="Messages under way."
+    ),
+    click.Option(["--seconds"], type=float, help="How long to speak, in each round."),
+    click.Option(
+        ["--messages"], type=click.IntRange(SIZES[0]), help="Longest history."
+    ),
+    click.Option(["--only"], help="These servers, for example stage5,aiohttp."),
+    click.Option(
+        ["--rounds"], default=5, show_default=True, type=click.IntRange(1, 100)
+    ),
+]
 
 
-@click.command()
-@click.argument("what", type=click.Choice([*PROGRAMS, "all"]))
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Write it here.")
-@click.option("--clients", type=click.IntRange(1, 5000), help="How many hear.")
-@click.option("--in-flight", type=click.IntRange(1, 1000), help="Messages under way.")
-@click.option("--seconds", type=float, help="How long to speak, in each round.")
-@click.option("--messages", type=click.IntRange(SIZES[0]), help="Longest history.")
-@click.option("--only", help="These servers, for example stage5,aiohttp.")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
-def main(what, file, only, rounds, **load):
+def compare(what, file, only, rounds, **load):
     """Measure the stages and their peers. Exit code 1 if anything was lost."""
     known = {server.name: server for server in servers()}
     names = only.split(",") if only else known
@@ -250,9 +161,26 @@ def main(what, file, only, rounds, **load):
     if file:
         report = {"versions": versions(), "message_bytes": LENGTH, **reports}
         file.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-    click.echo("\n".join(wrong), err=True, nl=bool(wrong))
-    sys.exit(bool(wrong))
+    leave(wrong)
 
+
+main = click.Group(
+    help="Measure the stages, their peers, and what is done to them.",
+    commands=[
+        *[
+            click.Command(
+                what,
+                callback=partial(compare, what),
+                params=OPTIONS,
+                help=PROGRAMS[what].title if what in PROGRAMS else "All of these.",
+            )
+            for what in [*PROGRAMS, "all"]
+        ],
+        strangers,
+        many,
+        keep,
+    ],
+)
 
 if __name__ == "__main__":
     main()

@@ -9,6 +9,7 @@ import itertools
 import selectors
 import socket
 import time
+from collections.abc import Sequence
 
 import psutil
 
@@ -38,15 +39,20 @@ def measure(
     token: str = "",
     history: bool = False,
     author: dict | None = None,
+    others: Sequence[int] = (),
 ) -> dict:
     """Let `clients` sockets join, and one of them speak for `seconds`.
+
+    Where there are `others`, ports of servers of the same chat, they join in turn. What
+    the first one says, goes to the first server.
 
     It keeps `in_flight` messages under way: it says the next one when it has heard one
     of its own. Returns deliveries per second ("rate"), the share of a core that this
     generator used ("generator"), and the memory of process `pid` in MB when all had
     joined and nothing was said yet ("memory").
     """
-    joined = [join(port, token, history) for _ in range(clients)]
+    ports = itertools.islice(itertools.cycle([port, *others]), clients)
+    joined = [join(each, token, history) for each in ports]
     sockets, epoch = [connection for connection, _ in joined], joined[0][1]
     if author:
         for connection in sockets:

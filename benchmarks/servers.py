@@ -9,13 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
-from tutorial.processes import no_pidfile
+from tutorial.processes import end, no_pidfile
 from tutorial.stages import copy_stage, find_stage, load_snapshots
 
 FIRST_WITH_HISTORY = 8  # of the stages and exercises: 3_history
@@ -24,7 +22,6 @@ AUTHOR = "Speaker"  # who says all there is, where messages have authors
 # Done to exercise 2: it writes to the kernel at once, where nothing waits.
 PAST_THE_BUFFER = Path(__file__).parent / "past_the_buffer.patch"
 START_SECONDS = 20.0
-STOP_SECONDS = 5.0
 PEERS = {  # name -> the libraries it needs, and the load generators it bears
     "aiohttp": (["aiohttp"], ["fanout", "longpoll"]),
     "websockets": (["websockets"], ["fanout"]),
@@ -57,7 +54,12 @@ class Server:
     @property
     def is_installed(self) -> bool:
         """Are its libraries there?"""
-        return all(importlib.util.find_spec(library) for library in self.needs)
+        return is_installed(*self.needs)
+
+
+def is_installed(*libraries: str) -> bool:
+    """Can all of these be imported?"""
+    return all(importlib.util.find_spec(library) for library in libraries)
 
 
 def servers() -> list[Server]:
@@ -96,11 +98,12 @@ def servers() -> list[Server]:
 
 
 @contextmanager
-def running(server: Server, workspace: Path) -> Iterator[dict]:
+def running(server: Server, workspace: Path, **settings: str) -> Iterator[dict]:
     """Run a copy of `server` in `workspace`; gives what a load generator has to know.
 
     That is its "port", its process id ("pid") and, where it has rooms, a "token"; and
     whether it has a "history"; and the "author" of all messages, if they have one.
+    `settings` are variables of its environment.
     Raises Failed, with all that the server wrote, if it does not start, or if what is
     done with it raises Failed.
     """
@@ -115,21 +118,13 @@ def running(server: Server, workspace: Path) -> Iterator[dict]:
         "CHAT_PORT": str(port),
         "CHAT_ORIGINS": f"http://127.0.0.1:{port}",
         "PYTHONDONTWRITEBYTECODE": "1",
+        **settings,
     }
     log = workspace / "output"
     if (folder / "manage.py").exists():  # Some keep what is said in a database.
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
         subprocess.run(migrate, cwd=folder, env=environment, check=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            server.command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = started(server.command, folder, environment, log)
     try:
         wait_for(process, port)
         where = {"port": port, "pid": process.pid}
@@ -143,6 +138,22 @@ def running(server: Server, workspace: Path) -> Iterator[dict]:
         raise Failed(f"{failed}\n{server.name} wrote:\n{wrote}") from failed
     finally:
         end(process)
+
+
+def started(
+    command: list[str], folder: Path, environment: dict[str, str], log: Path
+) -> subprocess.Popen:
+    """A server that begins now, in `folder`; what it writes is added to its log."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def named_token(folder: Path, environment: dict[str, str]) -> dict:
@@ -194,16 +205,18 @@ def wait_for(process: subprocess.Popen, port: int) -> None:
         time.sleep(0.01)
 
 
-def end(process: subprocess.Popen) -> None:
-    """End the process and all that it started."""
-    family = []
-    # Of one that has ended, the number may be somebody else's by now.
-    if process.poll() is None:
-        with suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(process.pid)
-            family = [parent, *parent.children(recursive=True)]
-    for member in family:
-        member.terminate()
-    for member in psutil.wait_procs(family, timeout=STOP_SECONDS)[1]:
-        member.kill()
-    process.wait(STOP_SECONDS)
+def allow_many_sockets(wanted: int = 8192) -> int | None:
+    """Raise this process's limit on open files, for itself and what it starts.
+
+    Returns what it is now, which may be less; None where there is no such limit.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return None
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    wanted = max(wanted, least)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    return wanted

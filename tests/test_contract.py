@@ -21,7 +21,7 @@ TESTS = [
     # By these they speak to a folder.
     *[
         ROOT / f"tests/support/{name}.py"
-        for name in ("clients", "pages", "polling", "proxy", "servers")
+        for name in ("clients", "pages", "polling", "proxy", "servers", "strangers")
     ],
 ]
 # What these mean, HTML and HTTP say, and not our pages.
@@ -33,15 +33,17 @@ ATTRIBUTES = """
 """
 STANDARD = """
     Access-Control-Request-Headers Access-Control-Request-Method Connection Cookie
-    Content-Type Host Location Origin Sec-WebSocket-Extensions Sec-WebSocket-Key
-    Sec-WebSocket-Protocol Sec-WebSocket-Version Upgrade User-Agent Vary
+    Content-Length Content-Type default-src Host Location Origin Referer
+    Sec-WebSocket-Extensions Sec-WebSocket-Key Sec-WebSocket-Protocol
+    Sec-WebSocket-Version Transfer-Encoding Upgrade User-Agent Vary
 """
 # What is looked up in something that tests have made themselves, or that Playwright,
 # pytest and the environment tell.
 OWN = """
     body columnNumber headers height help html kept lineNumber nodes selectionEnd
     selectionStart text url violations width x y DJANGO_SETTINGS_MODULE NAME
-    PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONUNBUFFERED SCRIPTED_CLOCK TEST_PATIENCE
+    PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONUNBUFFERED REQUIRE_ENGINE SCRIPTED_CLOCK
+    TEST_PATIENCE TUTORIAL_READS
 """
 
 # By one of these a dict is known that is sent, or compared with what comes.
@@ -174,6 +176,7 @@ def test_fields_headers_and_variables_are_those_of_the_reference():
 
 def test_addresses_are_those_of_the_reference():
     pages = {"", "chats", "ws", "admin", "long_poll", "earlier", "chat", "chatroom"}
+    pages |= {"health", "metrics"}
     assert pages - {""} <= {
         part
         for word in re.findall(r"`(/[^`]*)`", REFERENCE.read_text("utf-8"))

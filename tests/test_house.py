@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import filecmp
 import re
 import shutil
@@ -95,7 +96,8 @@ def groups() -> dict[str, list]:
 def test_what_a_stage_requires_is_what_make_run_installs():
     newest = SNAPSHOTS[-1].folder / "requirements.txt"
     required = set(newest.read_text("utf-8").replace('"', "'").split("\n")) - {""}
-    assert required <= {entry for entry in groups()["run"] if isinstance(entry, str)}
+    installed = groups()["run"] + groups()["engine"]
+    assert required <= {entry for entry in installed if isinstance(entry, str)}
 
 
 def test_the_lock_file_pins_everything_and_names_no_address():
@@ -153,3 +155,59 @@ def test_what_stays_with_a_page_is_said_to_its_window():
         for call in re.finditer(lasting, file.read_text())
     }
     assert not found, "Window has methods of its own for these."
+
+
+# The rooms of tutorial/, from the ground floor up. A module imports from its own room
+# and from lower floors: from no other room beside it, and from none above.
+FLOORS = [
+    {"the ground floor"},
+    {"setup"},
+    {"doctor"},
+    {"run", "check", "site"},
+    {"grading", "watch", "steps"},
+    {"cli"},
+    {"the door"},
+]
+# What lies outside of its room, because people and programs name it.
+DOORS = {"bootstrap": "setup", "__main__": "the door"}
+
+
+def imported_by(file: Path) -> set[str]:
+    """What a file imports, wherever in it: the full names of modules, or more."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # By a name from the top, or it could not be told which room it is from.
+            assert not node.level, f"{file}: line {node.lineno}"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room_of(module: str) -> str:
+    """The room of a module of the tool, by its full name."""
+    name = module.split(".")[1]
+    is_room = (ROOT / "tutorial" / name).is_dir()
+    return name if is_room else DOORS.get(name, "the ground floor")
+
+
+def test_every_room_of_the_tool_has_a_floor_and_says_what_it_is_for():
+    rooms = {file.parent for file in (ROOT / "tutorial").glob("*/*.py")}
+    assert {room.name for room in rooms} == set().union(*FLOORS[1:-1])
+    for room in rooms:
+        assert ast.get_docstring(ast.parse((room / "__init__.py").read_text("utf-8")))
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "tutorial").rglob("*.py")), ids=lambda file: file.stem
+)
+def test_the_tool_imports_nothing_upwards(file):
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    here = room_of(".".join(file.relative_to(ROOT).with_suffix("").parts))
+    for name in imported_by(file):
+        package = name.partition(".")[0]
+        assert package not in ("benchmarks", "tests"), f"{name}: they import the tool"
+        if package == "tutorial":
+            there = room_of(name)
+            assert here == there or floor[there] < floor[here], f"{here}: {name}"

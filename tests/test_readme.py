@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tutorial.cli import CODES
-from tutorial.judge import Kind
+from tutorial.check.verdict import Kind
+from tutorial.cli.judging import CODES
 from tutorial.stages import ROOT, find_stage
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -52,7 +52,7 @@ def test_every_make_target_is_there():
     both = README + COMMANDS
     named = set(re.findall(r"^make ([\w-]+)|`make ([\w-]+)|&& make (\w+)", both, re.M))
     names = {name for pair in named for name in pair if name}
-    assert {"run", "check", "check-class"} <= names
+    assert {"run", "check", "watch", "check-class"} <= names
     assert names <= set(re.findall(r"^([\w-]+):", makefile, re.M))
 
 

@@ -12,6 +12,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import Context
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,16 +20,28 @@ import psutil
 import pytest
 from django.db import connections
 
-import benchmarks.servers
 from tests.browser.conftest import Window, profile
 from tests.support import servers
+from tests.support.clients import Client
+from tests.support.engine import Engine
 from tests.support.keeping import guarded
 from tests.support.postgres import Postgres, why_no_postgres
-from tests.support.servers import Idle, Manage, Server, free_ports, wait_until
+from tests.support.servers import (
+    Chat,
+    Idle,
+    Manage,
+    ManyChats,
+    NotStarted,
+    Server,
+    Target,
+    comes_true,
+    free_ports,
+    wait_until,
+)
 from tests.support.whitebox import chat_classes
 from tests.support.wording import plainly
-from tutorial.processes import below, is_gone, kill_all
-from tutorial.site import story
+from tutorial.processes import below, end, is_gone, kill_all
+from tutorial.run.engine import EngineError, ask, find_binary, why_no_binary
 from tutorial.stages import ROOT, copy_stage, find_stage
 
 
@@ -103,10 +116,9 @@ async def test_that_awaits(chat):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no signal for that")
+@pytest.mark.thorough
 @pytest.mark.parametrize("which", ["waits", "awaits"])
-@pytest.mark.parametrize(
-    "workers", ["-n0", pytest.param("-n2", marks=pytest.mark.thorough)]
-)
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_terminating_the_tests_ends_their_servers(workers, which, tmp_path):
     waiting, pids, log = (tmp_path / name for name in ("test_it.py", "pids", "log"))
     waiting.write_text(WAITING)
@@ -163,6 +175,12 @@ PLAYWRIGHT = {
     'Call log:\n  - Expect "to_contain_text" get_by_role("log") with timeout 5000ms': (
         "Bob sees it: the list of messages, role=\"log\", should show 'hello', but it "
         "is not on the page."
+    ),
+    "It is greeted\nExpected value: re.compile('connected ?\\\\.', re.IGNORECASE)\n"
+    "Actual value: \n"
+    'Call log:\n  - Expect "to_contain_text" get_by_role("log") with timeout 5000ms': (
+        'It is greeted: the list of messages, role="log", should show what fits the '
+        "pattern 'connected ?\\.'. It shows ''."
     ),
     "Locator.fill: Timeout 8000ms exceeded.\nCall log:\n"
     '  - waiting for get_by_role("textbox")\n': (
@@ -226,6 +244,7 @@ def test_one_process_runs_what_manage_py_is_told(manage):
     assert manage.output().endswith("b\n")
 
 
+@pytest.mark.thorough
 def test_what_hangs_or_does_not_start_says_what_it_would_by_itself(manage, monkeypatch):
     monkeypatch.setattr(servers, "MANAGE_SECONDS", 3.0)
     code = "import threading; threading.Event().wait()"
@@ -279,6 +298,7 @@ def test_a_window_is_as_new_for_the_next_test(chromium):
             assert new_window().page is not second.page, "its clock stays another one"
 
 
+@pytest.mark.thorough
 def test_where_python_leaves_out_assertions_no_test_is_run():
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", __file__]
     env = os.environ | {"PYTHONOPTIMIZE": "1"}
@@ -288,8 +308,7 @@ def test_where_python_leaves_out_assertions_no_test_is_run():
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("end", [story.end, benchmarks.servers.end])
-def test_whose_number_is_given_out_again_is_not_ended_for_another(end):
+def test_whose_number_is_given_out_again_is_not_ended_for_another():
     # The system counts to 32,768, which a busy hour does often.
     waits = [sys.executable, "-c", "import threading; threading.Event().wait()"]
     with subprocess.Popen(waits) as other:
@@ -301,3 +320,196 @@ def test_whose_number_is_given_out_again_is_not_ended_for_another(end):
             assert other.poll() is None
         finally:
             other.kill()
+
+
+needs_engine = pytest.mark.skipif(
+    not find_binary(), reason=why_no_binary() or "it is there"
+)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    with Engine(tmp_path / "engine") as engine:
+        yield engine
+
+
+def say_three(engine: Engine) -> None:
+    for text in ("one", "two", "three"):
+        engine.ask("XADD", "log", "1-*", "text", text)
+
+
+@needs_engine
+def test_an_engine_that_is_killed_comes_back_with_what_it_acknowledged(engine):
+    url, pid = engine.url, engine.process.pid
+    say_three(engine)
+    engine.kill()
+    assert is_gone(pid)
+    with pytest.raises(ConnectionRefusedError):
+        ask(url, "PING")
+    engine.start()
+    assert engine.url == url and engine.process.pid != pid
+    said = engine.ask("XRANGE", "log", "-", "+")
+    assert said == [
+        [f"1-{n}", ["text", text]] for n, text in enumerate(("one", "two", "three"))
+    ]
+    engine.flush()
+    engine.restart()
+    assert engine.ask("DBSIZE") == 0
+
+
+@needs_engine
+def test_an_engine_that_keeps_nothing_comes_back_with_nothing(tmp_path):
+    with Engine(tmp_path / "engine", appendonly="no") as engine:
+        say_three(engine)
+        engine.restart()
+        assert engine.ask("XLEN", "log") == 0
+        assert engine.ask("CONFIG", "GET", "appendonly") == ["appendonly", "no"]
+
+
+@needs_engine
+def test_an_engine_that_is_paused_keeps_its_clients_waiting(engine):
+    say_three(engine)
+    engine.pause()
+    with pytest.raises(TimeoutError):
+        engine.ask("PING", seconds=0.1)
+    assert not engine.is_well
+    engine.resume()
+    assert engine.ask("XLEN", "log") == 3 and engine.is_well
+    engine.pause()
+    pid = engine.process.pid
+    engine.stop()
+    assert is_gone(pid), "also one that does nothing is ended"
+
+
+@needs_engine
+def test_the_connections_of_an_engine_can_be_cut(engine):
+    with ThreadPoolExecutor(1) as pool:
+        read = ("XREAD", "BLOCK", 0, "STREAMS", "log", "0-0")
+        waits = pool.submit(engine.ask, *read, seconds=20)
+
+        def blocks():
+            return "blocked_clients:1" in engine.ask("INFO", "clients")
+
+        wait_until(blocks, lambda: "somebody waits")
+        engine.cut()
+        assert isinstance(waits.exception(20), (EngineError, OSError))
+    assert engine.ask("PING") == "PONG"
+
+
+@needs_engine
+def test_an_engine_is_mended_as_it_was(engine):
+    say_three(engine)
+    pid = engine.process.pid
+    engine.mend()
+    assert engine.process.pid == pid, "nothing was wrong with it"
+    for spoil in (
+        engine.kill,
+        engine.pause,
+        lambda: (engine.process.kill(), engine.process.wait()),
+    ):
+        spoil()
+        engine.mend()
+        assert engine.is_well and engine.ask("XLEN", "log") == 3
+    engine.settings["appendonly"] = "no"
+    engine.restart()
+    engine.mend()
+    assert engine.ask("CONFIG", "GET", "appendonly")[1] == "yes"
+
+
+def stand_in(**more) -> Target:
+    """Exercise 7, as if its servers shared an engine."""
+    stage = replace(find_stage("7_strangers"), **more)
+    return Target(stage, stage.folder)
+
+
+@pytest.mark.thorough
+@needs_engine
+def test_several_servers_of_a_folder_can_be_treated_one_by_one(tmp_path):
+    target = stand_in(servers=3, engine=True)
+    with ManyChats(target, tmp_path) as many:
+        assert len(many) == 3 and len({chat.chat_port for chat in many}) == 3
+        environs = [
+            psutil.Process(server.process.pid).environ() for server in many.servers
+        ]
+        ports = ",".join(f"127.0.0.1:{chat.chat_port}" for chat in many)
+        for environ in environs:
+            assert environ["CHAT_SERVERS"] == ports
+            assert environ["REDIS_URL"] == many.engine.url
+        assert many.engine.ask("PING") == "PONG"
+        for chat in many:
+            with Client(chat, "Ann") as ann:
+                ann.say(f"to {chat.chat_port}")
+                ann.hears(f"to {chat.chat_port}", because="each server serves")
+
+        zero, one, two = many
+        pids = [chat.twisted.process.pid for chat in many]
+        one.crash()
+        two.pause()
+        assert is_gone(pids[1])
+        process = psutil.Process(pids[2])
+        assert comes_true(lambda: process.status() == psutil.STATUS_STOPPED, 5)
+        assert zero.twisted.answers(5)
+        two.resume()
+        assert two.twisted.answers(5)
+        one.come_back()
+        assert one.twisted.answers(5) and one.twisted.process.pid != pids[1]
+
+        two.pause()
+        one.end()
+        zero.clock.pass_by(5)
+        pids = [chat.twisted.process and chat.twisted.process.pid for chat in many]
+        many.mend()
+        assert all(chat.twisted.answers(5) for chat in many)
+        assert not zero.clock.is_moved
+        after = [chat.twisted.process.pid for chat in many]
+        assert not {*pids} & {*after}
+        many.mend()
+        assert after == [chat.twisted.process.pid for chat in many], "all are well"
+        many.engine.kill()
+        many.mend()
+        assert many.engine.ask("PING") == "PONG"
+        assert not {*after} & {chat.twisted.process.pid for chat in many}
+        two.pause()
+        family = [server.process.pid for server in many.servers]
+        family.append(many.engine.process.pid)
+    assert all(is_gone(pid) for pid in family)
+
+
+@pytest.mark.thorough
+@needs_engine
+def test_a_chat_with_an_engine_forgets_what_that_was_told(tmp_path):
+    with Chat(stand_in(engine=True), tmp_path) as chat:
+        assert chat.django
+        chat.engine.ask("SET", "said", "hallo")
+        chat.come_back()
+        assert chat.engine.ask("GET", "said") == "hallo"
+        chat.restart()
+        assert chat.engine.ask("GET", "said") is None
+        with chat.beside() as other:
+            assert other.twisted.env["REDIS_URL"] == chat.engine.url
+        pid = chat.engine.process.pid
+    assert is_gone(pid)
+
+
+@needs_engine
+def test_where_a_chat_does_not_start_its_engine_is_ended(tmp_path, monkeypatch):
+    folder = find_stage("2").copy_to(tmp_path / "mychat")
+    (folder / "chatserver.py").write_text("raise SystemExit(3)")
+    chat = Chat(Target(stand_in(engine=True).stage, folder), tmp_path / "work")
+    started = []
+    start = chat.engine.start
+    monkeypatch.setattr(
+        chat.engine, "start", lambda: (start(), started.append(chat.engine.process.pid))
+    )
+    with pytest.raises(NotStarted), chat:
+        pass
+    [pid] = started
+    assert is_gone(pid)
+
+
+def test_without_an_engine_a_chat_is_one_server(tmp_path, monkeypatch):
+    target = stand_in(engine=True)
+    assert Chat(target, tmp_path / "with-none", engine=False).engine is None
+    monkeypatch.setattr(servers, "why_no_engine", lambda folder: "there is none")
+    chat = Chat(target, tmp_path / "none-here")
+    assert chat.engine is None and "REDIS_URL" not in chat.twisted.env

@@ -43,7 +43,7 @@ def hold(prefix):
 def give_up(says):
     """End with a sentence. To `check`, code 1 would mean that the work is wrong."""
     sys.stderr.write("%s\n" % says)
-    sys.exit(6 if sys.argv[1:2] in (["check"], ["check-class"]) else 1)
+    sys.exit(6 if sys.argv[1:2] in (["check"], ["check-class"], ["watch"]) else 1)
 
 
 def start():

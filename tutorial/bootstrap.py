@@ -30,7 +30,7 @@ def main():
     if complaint:
         sys.exit(complaint)
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    from tutorial.environment import main as set_up
+    from tutorial.setup.environment import main as set_up
 
     sys.exit(set_up(sys.argv[1:]))
 

@@ -1,4 +1,4 @@
-"""Find and end processes, also those that somebody hid; and ports for them.
+"""Find and end processes, also those that somebody hid; ports and locks for them.
 
 A program under check may fork, start a session of its own, forget its environment and
 let its parent die. So a process counts as ours by either of two signs: the mark that
@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import os
 import random
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import psutil
 
-from tutorial.checks import MARK
+from tutorial.settings import MARK
 
-SET_CHILD_SUBREAPER = 36  # of prctl(2)
+SET_CHILD_SUBREAPER, SET_DUMPABLE = 36, 4  # of prctl(2)
 
 _guards = ExitStack()  # of the ports that this process was given
 atexit.register(_guards.close)
@@ -61,24 +63,57 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def marked(mark: str) -> list[psutil.Process]:
-    """The running processes that carry `mark` in their environment."""
+def keep_to_itself() -> None:
+    """From now on, nobody looks into this process or writes to what it has open.
+
+    Otherwise a program of the same user may, by /proc. Only Linux has this, and root
+    who may trace others is not bound by it. Programs that are started are free of it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_DUMPABLE, 0, 0, 0, 0)
+
+
+@contextmanager
+def on_core(core: int | None) -> Iterator[None]:
+    """What is started within may use this processor only, where a system has that."""
+    if core is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)  # of this thread
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def marked(mark: str, variable: str = MARK) -> list[psutil.Process]:
+    """The running processes that carry `mark` in that variable of their environment."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == mark:
+            if process.environ().get(variable) == mark:
                 found.append(process)
         except (psutil.Error, OSError):
             continue
     return found
 
 
-def below(pid: int) -> list[psutil.Process]:
-    """The descendants of process `pid`, the dead that nobody waited for included."""
+def below(pid: int, without: Collection[psutil.Process] = ()) -> list[psutil.Process]:
+    """The descendants of process `pid`, the dead that nobody waited for included.
+
+    Those of `without`, and what they have started, are left out. They are told by the
+    time of their birth, and not by their number only.
+    """
     try:
-        return psutil.Process(pid).children(recursive=True)
+        found = psutil.Process(pid).children(recursive=True)
     except psutil.Error:
         return []
+    spared = {*without}
+    for process in without:
+        with suppress(psutil.Error):
+            spared.update(process.children(recursive=True))
+    return [process for process in found if process not in spared]
 
 
 def is_gone(pid: int) -> bool:
@@ -89,6 +124,26 @@ def is_gone(pid: int) -> bool:
         return True
     except psutil.Error:
         return False
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a process and all that it started."""
+    family = []
+    # Of one that has ended, the number may be somebody else's by now.
+    if process.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(process.pid)
+            family = [*parent.children(recursive=True), parent]
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
+    for member in psutil.wait_procs(family, timeout=5)[1]:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            stream.close()
 
 
 def kill_all(find: Callable[[], list[psutil.Process]], rounds: int = 20) -> None:
@@ -106,6 +161,25 @@ def kill_all(find: Callable[[], list[psutil.Process]], rounds: int = 20) -> None
                 process.wait(0)
         if not alive:
             return
+
+
+def lock(file) -> bool:
+    """Lock an open file, unless somebody else has. The system unlocks it at the end."""
+    if os.name == "nt":
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def no_pidfile(windows: bool = sys.platform == "win32") -> list[str]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+MARK = "TUTORIAL_RUN"  # marks each server of a run
 KEPT = "TUTORIAL_KEPT"  # names the original to all that a check starts
+SHUT_IN = "TUTORIAL_SHUT_IN"  # says that nothing that they start can be trusted
+TO_THE_END = "TUTORIAL_TO_THE_END"  # tells its tests to go on after a failure
 
 # A check of a folder says nothing about the shell that it is started from. What only
 # that shell is meant for, by name or by how the name begins, reaches none of its
-# programs: settings of Python, PostgreSQL, Django and pytest, the language, a proxy.
+# programs: settings of the chat, Python, PostgreSQL, Redis, Django and pytest, the
+# language, a proxy.
 OF_THE_SHELL = {
-    *("CHAT_KEY", "CHAT_ORIGINS", "CHAT_PORT", "DATABASE_URL", "LANG", "LANGUAGE"),
+    *("DATABASE_URL", "REDIS_URL", "LANG", "LANGUAGE"),
     *("ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
     *("DEBUG", "NODE_OPTIONS"),
 }
-BEGIN = ("DJANGO_", "GIT_", "LC_", "PG", "PYTEST_", "PYTHON")
+BEGIN = ("CHAT_", "DJANGO_", "GIT_", "LC_", "PG", "PYTEST_", "PYTHON")
 
 
 def plain(environ: Mapping[str, str]) -> dict[str, str]:

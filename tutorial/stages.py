@@ -6,12 +6,13 @@ import os
 import shutil
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # What running a stage leaves behind in its folder: no part of the lesson.
-TRACES = ("__pycache__", "*.pyc", "*.sqlite3*", "twistd.*", "venv")
+TRACES = ("__pycache__", "*.pyc", "*.sqlite3*", "twistd.*", "engine.data", "venv")
 LEFT_BEHIND = shutil.ignore_patterns(*TRACES, ".*")
 
 
@@ -20,7 +21,8 @@ class Stage:
     """One entry of stages.toml: a stage or an exercise, each a complete project.
 
     `number` counts from 1, through the stages and on through the exercises. `chapter`
-    is the page that builds it, in docs/.
+    is the page that builds it, in docs/. It is run with so many chat `servers`, which
+    share an `engine`, a Valkey or Redis server; where there is none, with one.
     """
 
     kind: str
@@ -34,6 +36,8 @@ class Stage:
     changes: tuple[str, ...]
     removes: tuple[str, ...]
     left_wrong: tuple[dict[str, str | bool], ...]
+    servers: int = 1
+    engine: bool = False
 
     @property
     def folder(self) -> Path:
@@ -96,11 +100,16 @@ def load_exercises() -> list[Stage]:
 
 def load_snapshots() -> list[Stage]:
     """Every stage and then every exercise of stages.toml."""
-    manifest = tomllib.loads((ROOT / "stages.toml").read_text("utf-8"))
+    return [*_snapshots((ROOT / "stages.toml").read_text("utf-8"))]
+
+
+@cache  # Tests ask for them hundreds of times.
+def _snapshots(text: str) -> tuple[Stage, ...]:
+    manifest = tomllib.loads(text)
     entries = [
         (kind, entry) for kind in ("stage", "exercise") for entry in manifest[kind]
     ]
-    return [
+    return tuple(
         Stage(
             kind,
             number,
@@ -113,9 +122,11 @@ def load_snapshots() -> list[Stage]:
             tuple(entry["changes"]),
             tuple(entry["removes"]),
             tuple(entry.get("left_wrong", [])),
+            entry.get("servers", 1),
+            entry.get("engine", False),
         )
         for number, (kind, entry) in enumerate(entries, start=1)
-    ]
+    )
 
 
 def find_stage(name: str) -> Stage:

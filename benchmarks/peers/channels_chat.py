@@ -1,6 +1,7 @@
 """The chat server with Django Channels, as its tutorial builds it, served by Daphne.
 
-The tutorial wraps each message in JSON; here a message is its text, as everywhere else.
+With REDIS_URL it is one of several, which share a layer there, as its pages say. The
+tutorial wraps each message in JSON; here a message is its text, as everywhere else.
 """
 
 import os
@@ -13,10 +14,13 @@ from daphne.server import Server
 from django.conf import settings
 from django.urls import path
 
-settings.configure(
-    ALLOWED_HOSTS=["127.0.0.1"],
-    CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
-)
+LAYER = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+if redis := os.environ.get("REDIS_URL"):
+    LAYER = {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [redis]},
+    }
+settings.configure(ALLOWED_HOSTS=["127.0.0.1"], CHANNEL_LAYERS={"default": LAYER})
 django.setup()
 
 

@@ -10,9 +10,12 @@ import uuid
 
 import psutil
 import pytest
+from click.testing import CliRunner
 from rich.progress import Progress
 
-from benchmarks.__main__ import PROGRAMS, run
+from benchmarks import keep
+from benchmarks.__main__ import run
+from benchmarks.programs import PROGRAMS
 from benchmarks.servers import PEERS, Server, servers
 from benchmarks.wire import problems
 from tutorial.stages import ROOT
@@ -63,7 +66,16 @@ NAMES = ["stage5", "1_rooms", "2_no_delays", "3_history", "4_persistence", "6_na
         for name in NAMES
     ],
 )
-@pytest.mark.parametrize("what", ["fanout", "memory", "longpoll", "parked"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "fanout",
+        *(
+            pytest.param(what, marks=pytest.mark.thorough)
+            for what in ("memory", "longpoll", "parked")
+        ),
+    ],
+)
 def test_five_clients(what, name, tmp_path):
     options = ["--clients", "5", "--seconds", "0.1", "--only", name]
     report = benchmark(tmp_path, what, *options)[what]
@@ -74,12 +86,14 @@ def test_five_clients(what, name, tmp_path):
     assert row["ratio"] is None, "there is nothing to compare it with"
 
 
+@pytest.mark.thorough
 def test_five_clients_of_a_patched_server(tmp_path):
     options = ["--clients", "5", "--seconds", "0.1", "--only", "past_the_buffer"]
     report = benchmark(tmp_path, "fanout", *options)["fanout"]
     assert report["servers"]["past_the_buffer"]["problems"] == []
 
 
+@pytest.mark.thorough
 def test_a_short_history(tmp_path):
     report = benchmark(tmp_path, "history", "--messages", "1000")["history"]
     assert list(report["servers"]) == ["stage3", "stage4", "stage5"]
@@ -136,3 +150,14 @@ def test_a_peer_that_is_not_installed_is_named_and_the_run_goes_on(tmp_path):
     report = run_one([], tmp_path, needs=["no_such_library"])
     assert report["servers"] == {}
     assert report["not_installed"] == ["broken"]
+
+
+@pytest.mark.parametrize("words", [[], ["--strangers"], ["--many"]])
+def test_what_is_measured_is_kept_for_the_pages(words, monkeypatch, tmp_path):
+    monkeypatch.setattr(keep, "MEASURED", tmp_path / "measured.json")
+    for name in ("take", "take_strangers", "take_many"):
+        monkeypatch.setattr(keep, name, lambda progress, name=name: {"by": name})
+    done = CliRunner().invoke(keep.main, words)
+    assert done.exit_code == 0, done.output
+    wanted = "_".join(["take", *(word.removeprefix("--") for word in words)])
+    assert json.loads(keep.MEASURED.read_text("utf-8")) == {"by": wanted}

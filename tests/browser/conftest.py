@@ -15,6 +15,11 @@ from tutorial.stages import load_stages
 
 GREETING = re.compile(r"connected ?\.\.\.")
 CONNECTED = re.compile(r"^\s*connected", re.I)
+# A mistake in a script, whoever catches it. A request that fails is none.
+SLIP = re.compile(
+    r"\bReferenceError: |\bTypeError: .*(is not a function|is not iterable|"
+    r"Cannot (read|set) properties|Assignment to constant)"
+)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -137,8 +142,11 @@ class Window:
 
     def _script_failed(self, error) -> None:
         self._complain(str(error))
-        found = re.search(r"at .*?(https?://\S+?):(\d+):\d+", error.stack or "")
-        self._blame(str(error), found[1] if found else "", found[2] if found else 0)
+        self._blame_line_of(str(error), error.stack or "")
+
+    def _blame_line_of(self, error: str, stack: str) -> None:
+        found = re.search(r"at .*?(https?://\S+?):(\d+):\d+", stack)
+        self._blame(error, found[1] if found else "", found[2] if found else 0)
 
     def _blame(self, error: str, url: str, line: int) -> None:
         name = urlsplit(url).path.rpartition("/")[2] or "a script in the page"
@@ -156,6 +164,8 @@ class Window:
         elif "Error" in message.text:
             # A page may tell so of what it has caught. It is no fault, and a trace.
             self.chat.note(f"The browser's console shows: {message.text}")
+            if SLIP.search(message.text):
+                self._blame_line_of(message.text.splitlines()[0], message.text)
 
     def _complain(self, text: str) -> None:
         self.errors.append(text)

@@ -55,6 +55,44 @@ CONTRASTS = (
 )
 
 
+# What has the focus, and whether it had it before.
+FOCUSED = """
+() => {
+  window.seen ??= new WeakSet();
+  const element = document.activeElement;
+  const before = seen.has(element);
+  seen.add(element);
+  return [element.outerHTML, before];
+}
+"""
+
+
+def test_what_the_keyboard_is_on_looks_otherwise(tab):
+    window = tab().open()
+    page, marked = window.page, {}
+
+    def looks() -> bytes:
+        return page.screenshot(animations="disabled", caret="hide")
+
+    window.box.blur()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement === document.body"):
+            continue  # It has left the page, and begins anew.
+        element, before = page.evaluate(FOCUSED)
+        if before:
+            break
+        focused = looks()
+        page.evaluate("document.activeElement.blur()")  # Tab goes on from there.
+        marked[element] = focused != looks()
+    assert any(marked.values()), f"Tab should go through the page: {[*marked]}."
+    plain = [element for element, is_marked in marked.items() if not is_marked]
+    assert not plain, (
+        "Who goes through the page by Tab should see where the keyboard is: with a "
+        f"frame around it, for example. With and without the focus, {plain} look alike."
+    )
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_can_be_read_in_light_and_dark(tab, scheme):
     window = tab()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from urllib.parse import parse_qsl, urlsplit
 
 import psutil
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_2_websocket import lines
+from tests.browser.test_2_websocket import lines, pass_time
 from tests.support.clients import SECONDS
 from tests.support.pages import (
     SHORT_WAITS,
@@ -19,7 +21,7 @@ from tests.support.pages import (
     is_greeting,
     is_poll,
 )
-from tests.support.polling import post
+from tests.support.polling import post, settle
 from tests.support.servers import wait_until
 
 SINCE_STAGE = 7
@@ -178,7 +180,54 @@ def test_a_poll_that_ends_with_nothing_is_asked_again(tab):
     expect(paul.log, "it asks again, and goes on").to_contain_text("hello")
     expect(paul.status, "a quiet room is no error").to_have_text(paul.joined)
     polls = [url for url in asked if not is_greeting(url)]
-    assert len({*polls[:3]}) == 1, f"The cursor stays where it was. It asked {polls}."
+    cursors = {tuple(cursor_in(url)) for url in polls[:3]}
+    assert len(cursors) == 1, f"The cursor stays where it was. It asked {polls}."
+
+
+def cursor_in(url: str) -> Iterator[tuple[str, str]]:
+    """What a poll says of where it stands. What else it says, is the page's own."""
+    for name, value in sorted(parse_qsl(urlsplit(url).query)):
+        if name in ("lastupdate", "epoch", "seq"):
+            yield name, value
+
+
+def test_a_page_is_more_patient_than_the_server(clocked):
+    paul, waiting, answered = clocked(), set(), []
+    chat = paul.chat
+
+    def asks(request):
+        if is_poll(request.url) and not is_greeting(request.url):
+            waiting.add(request)
+
+    def is_done(request):
+        if request in waiting:
+            waiting.discard(request)
+            answered.append(request)
+
+    paul.take_clock()
+    paul.listen("request", asks)
+    paul.listen("requestfinished", is_done)
+    room = chat.rooms()[2]
+    paul.join("/chats/long_poll/", room=room)
+    post(chat, "the last one for a while", room=room)
+    expect(paul.log).to_contain_text("the last one for a while")
+    wait_until(lambda: paul.page.evaluate("1") and waiting, lambda: "the page asks")
+    answered.clear()
+    # The page is ahead by a second or two. So it is the server that has to be early.
+    pass_time(paul, 1)
+    for _ in range(30):
+        pass_time(paul, 1)
+        assert paul.status.inner_text() == paul.joined, (
+            "In a quiet room the server ends a poll by itself, and that is no error. "
+            "The page should wait for longer than the server does. It says "
+            f"{paul.status.inner_text()!r}."
+        )
+        chat.clock.pass_by(1)
+        settle(chat)
+        if answered:
+            break
+    else:
+        raise AssertionError("A poll in a quiet room should end within 30 seconds.")
 
 
 def test_a_server_that_hangs_is_noticed(tab):

@@ -9,7 +9,13 @@ from functools import partial
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_2_websocket import Refusing, all_lines, lines, pass_time
+from tests.browser.test_2_websocket import (
+    Refusing,
+    all_lines,
+    comes_back_by_one,
+    lines,
+    pass_time,
+)
 from tests.support.pages import (
     COMES_BACK,
     READ_OUT,
@@ -101,6 +107,21 @@ def test_a_page_that_comes_back_shows_what_it_missed_once(tab, line_of, rooms):
         "After three breaks of the line each message should be shown once, the newest "
         f"first. The window shows {shown}."
     )
+
+
+def test_a_page_that_comes_back_has_one_connection(clocked):
+    ann, sockets = clocked(), []
+    ann.take_clock()
+    ann.listen("websocket", lambda socket: sockets.append(socket))
+    ann.join()
+    ann.chat.crash()
+    try:
+        expect(ann.status, "it says so").not_to_have_text(ann.joined)
+        pass_time(ann, 10)  # in which it tries in vain
+    finally:
+        ann.chat.come_back()
+    comes_back_by_one(ann, sockets)
+    ann.forgive("WebSocket connection")
 
 
 @KINDS

@@ -158,7 +158,9 @@ BAD_NAMES = {
     "taken": "Paul",
     "another-case": "pAUL",
     "a-digit": "Pau1",
+    "a-capital": "PauI",
     "cyrillic": "\u0430\u0441\u0435",
+    "cyrillic-capitals": "\u0410\u0421\u0415",
     "mixed": "P\u0430ula",
     "full-width": "\uff30aul",
     "markup": "<b>Zoe</b>",
@@ -567,6 +569,7 @@ def test_the_list_says_what_is_new_to_you(chat, olga, bob):
     assert new_in(bob, room) == 0, "Nothing was said, so nothing is new."
     for number in range(3):
         post(chat, f"{number}", room=room)
+    chat.moved(room, 3)
     for seq, left in [(0, 3), (2, 1), (1, 1), (99, 0)]:
         status = reads(bob, room, seq)
         found = new_in(bob, room)
@@ -576,6 +579,7 @@ def test_the_list_says_what_is_new_to_you(chat, olga, bob):
             f"or nothing for 0. The status was {status}, and it says {found}."
         )
     post(chat, "and one more", room=room)
+    chat.moved(room, 4)
     assert new_in(bob, room) == 1, (
         "Bob's page had said that he had read up to number 99, which there was not "
         f"yet. So the next message is new to him. The list says {new_in(bob, room)}."

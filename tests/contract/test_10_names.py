@@ -261,6 +261,7 @@ def test_a_message_says_who_said_it(chat, room, how):
             told = say_by(chat, how, room, user, text)
             batch = cy.batch(cy.receive("hear what another says"))
             asked = parked.answer().reply
+        chat.moved(room, told["seq"])
         want = {"id": chat.users[user], "name": user}
         for where, message in {
             "who said it is told": told,
@@ -310,6 +311,7 @@ def test_the_author_is_stored(chat, room, how):
         "again. Who comes then should be told the same of it, with its author and its "
         f"time: {said}. It was told {told}."
     )
+    chat.moved(room, said["seq"])
     found = earlier(chat, room)[1]["data"][-1]
     assert found == said, (
         "The page of earlier messages should tell the same as the chat server, "
@@ -401,6 +403,7 @@ def test_a_deleted_user_stays_as_deleted_user(chat, own_room, how):
     chat.crash()
     chat.come_back()
     told = history(chat, own_room)
+    chat.moved(own_room, told[-1]["seq"])
     mine = [message for message in told if not message["text"].startswith("hello")]
     assert mine and mine[0]["text"] == "while there is a user", (
         "What a user said stays when the user is deleted, or nobody understands the "
@@ -424,6 +427,7 @@ NAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NAMES)
 def test_a_strange_name_is_told_as_it_is_and_hurts_nobody(kept, kind):
     room, name, plain = kept.rooms()[2], NAMES[kind], f"of {kind}"[:150]
@@ -550,6 +554,7 @@ def test_a_socket_with_a_token_that_has_ended_is_not_let_in(chat, room, later):
         raw.read_until(code(4410), "close with code 4410 when a token has ended")
 
 
+@pytest.mark.slow
 @HOW
 @pytest.mark.parametrize("ahead", [APART - 5, 5 - APART])
 def test_clocks_may_be_a_minute_apart(chat, room, how, ahead):

@@ -249,6 +249,15 @@ def test_a_bad_message_is_refused_and_not_stored(chat, text, status, what):
         paul.hears("x" * LIMIT, because="the one before it was refused, this one not")
 
 
+def test_the_length_of_a_post_is_counted_in_characters_too(chat):
+    text = "\N{GRINNING FACE}" * LIMIT
+    with Client(chat, "Ann") as ann:
+        assert post(chat, text).status == 200, (
+            f"{LIMIT} emoji are {LIMIT} characters, as for a socket, however many bytes"
+        )
+        ann.hears(text, because=f"{LIMIT} emoji are {LIMIT} characters")
+
+
 def test_a_post_without_new_message_is_refused(chat):
     answer = Request(chat, "POST", "/", "other=1").answer()
     says_why(answer, 400, "A POST without new_message")
@@ -308,7 +317,7 @@ def test_a_preflight_is_answered(chat):
 
 def test_other_methods_are_refused(chat):
     with socket.create_connection(("127.0.0.1", chat.chat_port), SECONDS) as raw:
-        head = f"Host: chat\r\nAuthorization: Bearer {chat.token()}\r\n"
+        head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {chat.token()}\r\n"
         raw.sendall(f"PUT / HTTP/1.1\r\n{head}Content-Length: 0\r\n\r\n".encode())
         status = int(raw.recv(65536).split()[1])
     # Who shows no token may be asked for it first, where there are any.
@@ -320,7 +329,7 @@ def test_other_methods_are_refused(chat):
 
 def test_a_post_behind_a_parked_poll_on_one_connection_is_heard(chat):
     paul = newcomer(chat, "Paul")
-    head = f"Host: chat\r\nAuthorization: Bearer {chat.token()}\r\n"
+    head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {chat.token()}\r\n"
     poll = f"GET /{chat.query(paul.lastupdate)} HTTP/1.1\r\n{head}\r\n"
     form = chat.form("from behind")
     behind = (

@@ -15,7 +15,7 @@ SINCE_STAGE = 5
 
 def test_a_post_behind_a_parked_poll_costs_nobody_else_an_answer(chat):
     paul = newcomer(chat, "Paul")
-    head = f"Host: chat\r\nAuthorization: Bearer {chat.token()}\r\n"
+    head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {chat.token()}\r\n"
     poll = f"GET /{chat.query(paul.lastupdate)} HTTP/1.1\r\n{head}\r\n"
     form = chat.form("from behind")
     behind = (

@@ -375,7 +375,7 @@ def by_request(chat, numbers: Iterable[int], length: int) -> None:
         answers = polls.makefile("rb")
         for number in numbers:
             token = invented(number, length)
-            head = f"Host: chat\r\nAuthorization: Bearer {token}\r\n"
+            head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
             polls.sendall(f"GET / HTTP/1.1\r\n{head}\r\n".encode())
             assert b"401" in answers.readline(), "An invented token should be 401."
             size = 0

@@ -99,13 +99,14 @@ def test_what_names_no_room_opens_none(factory, name):
 
 def test_who_says_no_token_in_time_is_closed(classes, clock, factory):
     silent, ann, gone, binary = (connect(factory) for _ in range(4))
+    everybody = [client.transport for client in (silent, ann, gone, binary)]
     show(ann, token())
     gone.connectionLost(GONE)
     binary.bytesMessageReceived(b"\0")
     clock.advance(classes.WebsocketChat.token_seconds - 0.1)
     assert silent.transport.closed is None
     clock.advance(0.1)
-    closed = [client.transport.closed for client in (silent, ann, gone, binary)]
+    closed = [transport.closed for transport in everybody]
     assert closed == [4408, None, None, 1003]
     show(silent, token())
     assert list(factory.rooms) == [1]

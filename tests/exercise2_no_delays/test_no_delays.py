@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 from tests.support.polling import cursor_of, texts
 from tests.support.reactor import log_events
 from tests.support.requests import FakeRequest, get, post
-from tests.support.transport import Reactor, Tcp, connect, join, say, sent
+from tests.support.transport import Reactor, Tcp, connect, join, limit, say, sent
 
 SINCE_STAGE = 7
 GONE = Failure(ConnectionDone())
@@ -104,6 +104,7 @@ def test_who_is_answered_and_asks_again_meanwhile_waits_for_the_next(whole):
     assert texts(again[0].reply) == ["two"]
 
 
+@pytest.mark.stages(7, 10)  # then the connection itself sees to that
 def test_who_is_refused_and_does_not_read_is_dropped(whole, classes):
     ann, bob = join(whole.factory), join(whole.factory)
     for client in (ann, bob):
@@ -147,7 +148,7 @@ def test_for_whom_too_much_waits_is_dropped_and_the_others_hear_all(whole, class
     bob.pauseProducing()
     with log_events() as events:
         # In a frame, a message of 1,000 bytes has some more.
-        most = classes.WebsocketChat.most_behind // 1000
+        most = limit(classes, "most_behind") // 1000
         say_much(whole, most * 8 // 10)
         assert not bob.transport.tcp.aborted
         say_much(whole, most)
@@ -162,7 +163,7 @@ def test_who_reads_all_the_time_is_kept_however_much_is_said(whole, classes):
     for _ in range(3):
         for _ in range(5):
             ann.pauseProducing()  # A transport says so each time it is written to.
-            say_much(whole, classes.WebsocketChat.most_behind // 10_000)
+            say_much(whole, limit(classes, "most_behind") // 10_000)
         ann.resumeProducing()
     assert not ann.transport.tcp.aborted, "a burst is no reason to drop anybody"
 
@@ -171,12 +172,12 @@ def test_who_reads_nothing_for_a_minute_is_dropped(whole, classes):
     ann, bob = join(whole.factory), join(whole.factory)
     for client in (ann, bob):
         client.pauseProducing()
-    whole.reactor.advance(classes.WebsocketChat.reading_seconds - 0.1)
+    whole.reactor.advance(limit(classes, "reading_seconds") - 0.1)
     for client in (ann, bob):
         client.pauseProducing()
     bob.resumeProducing()
     assert not ann.transport.tcp.aborted
-    whole.reactor.advance(classes.WebsocketChat.reading_seconds)
+    whole.reactor.advance(limit(classes, "reading_seconds"))
     assert ann.transport.tcp.aborted and not bob.transport.tcp.aborted
 
 
@@ -215,13 +216,15 @@ def test_an_answer_is_finished_when_it_has_been_read(whole):
 
 def test_who_does_not_read_an_answer_is_dropped(whole, classes):
     request, gone = full_poll(whole), full_poll(whole)
+    reading = limit(classes, "reading_seconds")
     gone.leave()
-    whole.reactor.advance(classes.Answer.reading_seconds)
+    whole.reactor.advance(reading)
     assert request.transport.aborted and not gone.transport.aborted
     request.leave()
     assert whole.reactor.timers() == []
 
 
+@pytest.mark.stages(7, 10)  # then it is no access log any more
 def test_the_log_has_what_was_refused_and_no_poll(classes, tmp_path):
     root, polled = Resource(), Resource()
     polled.render_GET = lambda request: b"news"

@@ -14,11 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from rich.console import Console
 
-from tutorial.judge import Judge, Verdict
-from tutorial.limits import Limits
-from tutorial.report import show
+from tutorial.check.judge import Judge
+from tutorial.check.limits import Limits
+from tutorial.check.report import show
+from tutorial.check.tasks import load_tasks
+from tutorial.check.verdict import Verdict
 from tutorial.stages import ROOT, find_stage
-from tutorial.tasks import load_tasks
 
 pytestmark = pytest.mark.thorough  # It judges the check, and no stage.
 FAULTS = tomllib.loads((ROOT / "tests" / "blame.toml").read_text("utf-8"))["fault"]

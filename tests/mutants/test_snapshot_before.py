@@ -40,6 +40,19 @@ MISSING = {
         "a_message_says_who_said_it": "should lead to the form for it, by a redirect",
         "who_is_not_logged_in_gets_no_token": "should lead to the form for it",
     },
+    "7_strangers": {
+        "for_another_host_is_refused": "should be refused with 400",
+        "ten_seconds_by_socket": "its user has said 40 messages in a moment",
+        "ten_seconds_by_post": "and all were taken",
+        "who_knocks_without_a_token": "Without a good token: after 6 times",
+        "an_address_has_so_many_connections": "CHAT_MOST_PER_ADDRESS is 8",
+    },
+    "8_many_servers": {
+        "heard_at_all_by_sockets": "because Client 0 has said it at another server",
+        "who_is_ahead_of_a_server": "which the first one has just given out",
+        "who_is_here_is_one_list": "should say that both are here, who are at others",
+        "twenty_messages_are_twenty": "are what one user may say, at all servers",
+    },
 }
 
 

@@ -25,7 +25,7 @@ from tests.mutation.snapshots import (
     mutants_in,
     why_equivalent,
 )
-from tutorial.checks import find_browser
+from tutorial.doctor.checks import find_browser
 from tutorial.stages import Stage, find_stage, load_snapshots
 
 console = Console(highlight=False, markup=False, soft_wrap=True)

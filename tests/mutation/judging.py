@@ -13,8 +13,9 @@ from pathlib import Path
 
 from tests.mutation.edits import Mutant
 from tests.mutation.snapshots import PAGES, SERVER, kind_of
-from tutorial.judge import Cancelled, Judge, Kind
-from tutorial.limits import Limits, limits_here
+from tutorial.check.judge import Judge
+from tutorial.check.limits import Limits, limits_here
+from tutorial.check.verdict import Cancelled, Kind
 from tutorial.processes import below, kill_all
 from tutorial.stages import ROOT, Stage
 
@@ -109,7 +110,7 @@ def judge_folder(
     """Judge a folder until the first test that fails."""
 
     def stop(judge: Judge) -> None:
-        if judge.failures:
+        if judge.tally.failures:
             judge.cancelled.set()
 
     began = time.monotonic()

@@ -13,9 +13,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.servers import wait_until
-from tutorial.processes import free_ports
+from tutorial.processes import end, free_ports
 from tutorial.site.pages import DOCS
-from tutorial.site.story import end
 from tutorial.stages import find_stage
 
 COUNTING = """

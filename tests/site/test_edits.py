@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tutorial.site.edits import EditError, FileEdit, put_in, ranges, script
 from tutorial.site.generated import diff_page
-from tutorial.site.measure import value
+from tutorial.site.measured import value
 from tutorial.site.moves import find_moves, symbol_moves
 from tutorial.site.pages import Page
 from tutorial.site.places import PlaceError
@@ -240,7 +240,7 @@ def test_a_measured_figure_has_a_key():
     [(0.1, "0.100"), (5.6, "5.60"), (744.0, "744"), (1010000.0, "1,010,000")],
 )
 def test_a_measured_figure_has_three_digits(monkeypatch, figure, printed):
-    monkeypatch.setattr("tutorial.site.measure.kept", lambda: {"rate": figure})
+    monkeypatch.setattr("tutorial.site.measured.kept", lambda: {"rate": figure})
     assert value("rate") == printed
 
 

@@ -16,18 +16,8 @@ def reader(chromium):
         yield reader
 
 
-def is_like_another(path: str) -> bool:
-    """Is it made as a page is that is looked at already?"""
-    return path not in KINDS
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=[pytest.mark.thorough] * is_like_another(path))
-        for path in paths()
-    ],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("path", paths())
 def test_a_page_is_quiet_and_reads_for_everyone(path, address, reader):
     [tab] = reader.pages
     tab.set_viewport_size(DESK)

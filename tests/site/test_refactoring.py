@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tutorial.stages import ROOT, find_stage
-from tutorial.steps import Step, green_steps, the_clone
+from tutorial.steps.commits import Step, green_steps, the_clone
 
 STEPS = green_steps(the_clone())
 MENDED = "The resources are handed the origins"  # the last step that is no move

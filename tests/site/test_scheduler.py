@@ -214,6 +214,7 @@ def test_every_leaf_gives_the_verdict_of_the_data(schedules, played):
         assert told["again"] == [design, clock, schedule, None]
 
 
+@pytest.mark.thorough
 def test_every_line_is_what_replay_prints(schedules, played):
     done = subprocess.run(
         [sys.executable, "-c", TELL_ALL],
@@ -276,6 +277,7 @@ def level_ids():
     return re.findall(r'(?m)^    id: "([\w-]+)"', text)
 
 
+@pytest.mark.thorough
 def test_every_level_can_be_won_as_it_says(toy):
     with toy() as page:
         done = page.levels.get_by_role("button", name=re.compile("done$"))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from urllib.parse import unquote, urldefrag, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
-from bs4 import BeautifulSoup, NavigableString, Tag
+from bs4 import NavigableString, Tag
 from spellchecker import SpellChecker
 
-from tutorial.site.measure import kept, measured_code
+from benchmarks.keep import measured_code
+from tests.site.links import dead_links, loaded_from_elsewhere, pages_of, soup_of
+from tutorial.site.measured import kept
 from tutorial.site.pages import DOCS, Fence, all_pages
 from tutorial.site.pictures import made_from
 
@@ -21,20 +22,6 @@ PICTURES = DOCS / "img"
 SPELLING = DOCS / "spelling.txt"
 NO_PROSE = {"pre", "code", "kbd", "svg", "script", "highlight", "no-spelling"}
 PICTURE = re.compile(r'\{\{ picture (\S+) "([^"]*)"(?: wide)? \}\}')
-
-
-@cache
-def soup_of(path: Path) -> BeautifulSoup:
-    return BeautifulSoup(path.read_text("utf-8"), "html.parser")
-
-
-@cache
-def anchors_of(path: Path) -> set[str]:
-    return {element["id"] for element in soup_of(path).find_all(id=True)}
-
-
-def pages_of(site: Path) -> list[Path]:
-    return [path for path in sorted(site.rglob("*.html")) if path.name != "404.html"]
 
 
 def prose(element: Tag) -> Iterator[str]:
@@ -48,40 +35,12 @@ def prose(element: Tag) -> Iterator[str]:
                 yield from prose(child)
 
 
-def addresses(soup: BeautifulSoup) -> list[str]:
-    return [e[key] for key in ("href", "src") for e in soup.find_all(attrs={key: True})]
-
-
 def test_no_link_and_no_anchor_is_dead(site):
-    dead = []
-    for page in pages_of(site):
-        for address in addresses(soup_of(page)):
-            parts = urlsplit(address)
-            if parts.scheme or parts.netloc:
-                continue
-            path, fragment = urldefrag(address)
-            target = (page.parent / unquote(path)).resolve() if path else page
-            if target.is_dir():
-                target /= "index.html"
-            there = target.exists()
-            if there and fragment not in ("", "__skip") and target.suffix == ".html":
-                there = unquote(fragment) in anchors_of(target)
-            if not there:
-                dead.append(f"{page.name}: {address}")
-    assert not dead
+    assert not dead_links(site)
 
 
 def test_what_is_loaded_is_our_own(site):
-    loaded = {"script": "src", "link": "href", "img": "src", "iframe": "src"}
-    remote = []
-    for page in pages_of(site):
-        for name, key in loaded.items():
-            for element in soup_of(page).find_all(name, attrs={key: True}):
-                if name == "link" and "canonical" in element.get("rel", []):
-                    continue
-                if urlsplit(element[key]).netloc:
-                    remote.append(f"{page.name}: {element[key]}")
-    assert not remote
+    assert not loaded_from_elsewhere(site)
 
 
 def test_links_to_elsewhere_are_safe(site):
@@ -138,7 +97,7 @@ def test_every_picture_is_used_has_both_shades_and_shows_what_is_so():
 
 
 def test_the_quoted_figures_were_measured_on_this_code():
-    again = "`python -m tutorial site measure` measures anew, on a quiet machine"
+    again = "`python -m benchmarks keep` measures anew, on a quiet machine"
     assert kept()["of"] == measured_code(), again
 
 

@@ -45,6 +45,7 @@ def lines_of(stage, path: str) -> list[str]:
     return read_lines(stage.folder / path)
 
 
+@pytest.mark.thorough
 def test_every_file_of_every_snapshot_beside_the_one_before(switcher):
     paths = sorted({p.as_posix() for s in SNAPSHOTS for p in stage_files(s.folder)})
     pairs = list(zip([SNAPSHOTS[-1], *SNAPSHOTS], SNAPSHOTS, strict=False))

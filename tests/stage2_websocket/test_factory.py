@@ -12,7 +12,7 @@ SINCE_STAGE = 2
 
 
 def test_every_protocol_refers_to_the_one_factory(factory):
-    request = SimpleNamespace(transport=None)
+    request = SimpleNamespace(transport=None, address=None)
     ann, bob = factory.buildProtocol(request), factory.buildProtocol(request)
     assert ann is not bob
     assert ann.factory is bob.factory is factory

@@ -82,6 +82,7 @@ async def join(server) -> Client:
     return client
 
 
+@pytest.mark.stages(2, 10)  # then a guard belongs to it
 @pytest_twisted.ensureDeferred
 async def test_two_clients_talk(server):
     # Twisted's own client sends no Origin header.
@@ -101,6 +102,7 @@ async def test_two_clients_talk(server):
     await bob.leave()
 
 
+@pytest.mark.stages(2, 10)  # then a guard belongs to it
 @pytest_twisted.ensureDeferred
 async def test_without_an_origin_nobody_gets_in(server):
     with log_events() as events, pytest.raises(ConnectionRejected) as refused:

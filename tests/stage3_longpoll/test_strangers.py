@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.transport import join, say, sent
 from tests.support.wire import connected
 
 SINCE_STAGE = 3
 
 
+@pytest.mark.stages(3, 10)  # shut in exercise 7
 def test_a_body_is_read_to_its_end_before_anybody_looks_at_who_sends_it(whole):
     stranger, half = "http://evil.example", b"a=1&" * 10_000
     with connected(whole) as wire:
@@ -17,6 +20,7 @@ def test_a_body_is_read_to_its_end_before_anybody_looks_at_who_sends_it(whole):
         assert b" 403 " in wire.came
 
 
+@pytest.mark.stages(3, 10)  # shut in exercise 7
 def test_any_name_of_the_server_will_do(whole):
     with connected(whole) as wire:
         wire.request("OPTIONS /", Host="attacker.example:1025")

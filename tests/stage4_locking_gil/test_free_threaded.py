@@ -7,10 +7,12 @@ import os
 import shutil
 import site
 import subprocess
+import sys
+import sysconfig
 
 import pytest
 
-from tutorial.stages import find_stage
+from tutorial.stages import find_stage, load_snapshots
 
 NAMES = [f"python3.{minor}t" for minor in range(13, 20)]
 FOUND = [name for name in NAMES if shutil.which(name)]
@@ -41,3 +43,34 @@ def test_the_laboratory_counts_the_same_without_a_gil(python, tmp_path):
     assert losing["sorted"] == losing["setitem-lock"] == losing["counter-outside"] == 2
     assert losing["unsorted"] == 10
     assert losing["lock"] == losing["append"] == losing["reactor"] == 0
+
+
+# What twistd and manage.py load, and then whether the GIL is on.
+SERVERS = """
+import os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "django_twisted_chat.settings"
+import django
+django.setup()
+import django.core.management.commands.runserver, twisted.scripts.twistd
+from twisted.application.service import loadApplication
+if os.path.exists("chatserver.py"):
+    loadApplication("chatserver.py", "python")
+print(sys._is_gil_enabled())
+"""
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL"
+)
+@pytest.mark.parametrize("stage", load_snapshots(), ids=lambda stage: stage.id)
+def test_no_package_of_the_servers_turns_the_gil_on(stage, tmp_path):
+    folder = stage.copy_to(tmp_path / "mychat")
+    # Python warns of the package that does.
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SERVERS],
+        cwd=folder,
+        env={name: text for name, text in os.environ.items() if name != "PYTHON_GIL"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")

@@ -39,7 +39,8 @@ class Connection:
     def send(self, method: str, path: str, body: str = "") -> None:
         """Send one request; `body` is a form."""
         self.writer.write(
-            f"{method} {path} HTTP/1.1\r\nHost: chat\r\nContent-Length: {len(body)}\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"Content-Length: {len(body)}\r\n"
             f"Authorization: Bearer {self.chat.token()}\r\n"
             f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}".encode()
         )

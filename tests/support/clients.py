@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import Frame, Opcode
@@ -302,6 +303,21 @@ class RawClient:
             self.socket.close()
             raise AssertionError(f"The server should {what}. It sent {came!r}.")
         return data
+
+    def on_its_way(self) -> int:
+        """How many bytes the system holds for it, on both ends of its connection.
+
+        On Linux only, where two tables (see proc(5)) have a line for each end, with the
+        addresses and the queues, in hexadecimal digits.
+        """
+        ends = {self.socket.getsockname()[1], self.chat.chat_port}
+        held = 0
+        for table in Path("/", "proc", "net").glob("tcp*"):
+            for line in table.read_text("utf-8").splitlines()[1:]:
+                _, *addresses, _, queues = line.split()[:5]
+                if {int(end.rpartition(":")[2], 16) for end in addresses} == ends:
+                    held += sum(int(queue, 16) for queue in queues.split(":"))
+        return held
 
     def send_frames(self, *frames: tuple[Opcode, bytes]) -> None:
         """Send final, masked frames, given as (opcode, payload), in one piece."""

@@ -19,11 +19,13 @@ from tests.support import servers
 from tests.support.inside import NotJudged
 from tests.support.servers import Chat, NotStarted, Server
 from tests.support.wording import plainly
-from tutorial.limits import Limits, limits_here
-from tutorial.mistakes import name_mistakes, printable, shorten
-from tutorial.processes import adopt_orphans, below, how, kill_all
+from tutorial.check.limits import Limits, limits_here
+from tutorial.check.tasks import Task, cause, place, task_of, tasks_of
+from tutorial.doctor.mistakes import name_mistakes, printable, shorten
+from tutorial.processes import adopt_orphans, below, how, keep_to_itself, kill_all
+from tutorial.run.engine import EngineError
+from tutorial.settings import SHUT_IN, TO_THE_END
 from tutorial.stages import load_stages
-from tutorial.tasks import Task, cause, place, task_of, tasks_of
 
 # What the tests bring along, by fixture. If it does not start, no folder is to blame.
 TOOLS = {
@@ -50,7 +52,7 @@ def tell(event: str, **details) -> None:
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(Reporter(limits_here()))
+    config.pluginmanager.register(Reporter(limits_here()), "reporter")
 
 
 class Stopped(AssertionError):
@@ -74,16 +76,26 @@ class Reporter:
 
     def __init__(self, limits: Limits):
         self.limits = limits
-        self.chat: Chat | None = None
-        self.failed_tasks: set[Task] = set()
-        self.blames: Task | None = None  # whose fault the last failure was
-        self.failed_since: float | None = None
+        self.to_the_end = bool(os.environ.get(TO_THE_END))
         self.left_out = 0  # thorough tests that nobody asked for
+        self.overdue: threading.Timer | None = None
+        self.begin()
         servers.START_SECONDS = limits.start
         servers.MANAGE_SECONDS = limits.manage
         servers.STOP_SECONDS = limits.stop
         servers.MOST_IN_A_FILE = limits.disk
         adopt_orphans()
+        if os.environ.get(SHUT_IN):
+            # What it starts is somebody's who may want to tell our tests' results.
+            keep_to_itself()
+
+    def begin(self) -> None:
+        """Know nothing yet of what is in the folder."""
+        self.chat: Chat | None = None
+        self.failed_tasks: set[Task] = set()
+        self.blames: Task | None = None  # whose fault the last failure was
+        self.failed_since: float | None = None
+        self.hopeless = ""  # the kind of a failure after which nothing can be judged
 
     def pytest_deselected(self, items):
         for item in items:
@@ -102,6 +114,8 @@ class Reporter:
     def pytest_fixture_setup(self, fixturedef):
         try:
             value = yield
+        except EngineError as error:
+            raise ToolFailed("The engine", "", str(error)) from error
         except Exception as error:
             if tool := TOOLS.get(fixturedef.argname):
                 raise ToolFailed(*tool, str(error)) from error
@@ -124,7 +138,8 @@ class Reporter:
         late = since and time.monotonic() - since > self.limits.after_failure
         plain = any(not failed.in_browser for failed in self.failed_tasks)
         known = task in self.failed_tasks or cause(task, self.failed_tasks)
-        if late or known or (plain and task.in_browser):
+        passed_over = late or known or (plain and task.in_browser)
+        if self.hopeless or (passed_over and not self.to_the_end):
             # pytest would end here what the next test does not need.
             item.session._setupstate.teardown_exact(nextitem)
             return True
@@ -151,10 +166,12 @@ class Reporter:
                 self.fail(item, error)
             else:
                 self.says = self.says or str(error) or type(error).__name__
+        elif isinstance(error, NotJudged):
+            self.says = self.says or str(error)
         elif report.failed and not self.failure:
             self.fail(item, error)
             if self.failure["kind"] != "wrong":
-                item.session.shouldstop = self.failure["kind"]
+                self.hopeless = self.failure["kind"]
         self.skipped = self.skipped or report.skipped
         if report.when == "teardown":
             self.overdue.cancel()
@@ -186,7 +203,7 @@ class Reporter:
         else:
             self.fail(item, AssertionError(says))
         self.tell_result(item)
-        tell("over")
+        tell("over", ends=True)
         os._exit(1)
 
     def look(self) -> None:

@@ -37,7 +37,10 @@ START = 1_600_000_000.0  # what the clock of an Inside says first
 
 
 class NotJudged(pytest.skip.Exception):
-    """A folder is made otherwise than the chapter, so that a test cannot judge it."""
+    """A test cannot judge a folder.
+
+    It is made otherwise than the chapter, or this machine has not what that takes.
+    """
 
 
 class Clock:

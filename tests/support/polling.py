@@ -37,7 +37,8 @@ class Request:
     """One request to the chat server, that may have to wait for its answer.
 
     Where there are rooms, it shows `token`, or else that of `room`, a path, or of the
-    first room. With an empty `token` it shows none.
+    first room. With an empty `token` it shows none. It may go by a `connection` that
+    is there already.
     """
 
     def __init__(
@@ -50,10 +51,11 @@ class Request:
         token=None,
         room=None,
         seconds=SECONDS,
+        connection=None,
     ):
         self.chat, self.what, self.seconds = chat, f"{method} {short(path)}", seconds
         chat.note(f"{self.what} {short(body)}" if body else self.what)
-        self.connection = http.client.HTTPConnection(
+        self.connection = connection or http.client.HTTPConnection(
             "127.0.0.1", chat.chat_port, timeout=seconds
         )
         headers = {"Origin": chat.origin} if headers is None else headers
@@ -119,7 +121,9 @@ def ask(chat, cursor=None, wait: int | None = None, **options) -> Request:
 
     From `3_history` on who does not want to `wait` says 0.
     """
-    query = chat.query(cursor) + ("" if wait is None else f"&wait={wait}")
+    query = chat.query(cursor)
+    if wait is not None:
+        query += f"{'&' if query else '?'}wait={wait}"
     return Request(chat, "GET", f"/{query}", **options)
 
 

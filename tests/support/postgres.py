@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.servers import wait_until
-from tutorial.copies import workspace
+from tutorial.check.copies import workspace
 from tutorial.processes import free_ports
 from tutorial.settings import plain
 

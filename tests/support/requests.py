@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 import uuid
+from types import SimpleNamespace
+from urllib.parse import urlencode
 
 from django.core.signing import Signer, TimestampSigner
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
@@ -33,9 +37,14 @@ def token(
     epoch; without it, for a day.
     """
     if not names:
-        return _rooms.sign(str(room))
+        return room_token(room)
     expires = time.time() + DAY if expires is None else expires
     return ticket(room, user, name, expires)
+
+
+def room_token(room: int) -> str:
+    """A token of the exercises before `6_names`, signed with KEY."""
+    return _rooms.sign(str(room))
 
 
 def ticket(room: int, user: int, name: str, expires: float) -> str:
@@ -56,9 +65,18 @@ class FakeRequest(DummyRequest):
         super().__init__([b""])
         self.method = method.encode()
         self.args = {name.encode(): [text.encode()] for name, text in args.items()}
+        self.uri = b"/"
+        self.content = io.BytesIO(urlencode(args).encode())
+        self.guard = SimpleNamespace(let_in=lambda address: True)
+        self.channel = SimpleNamespace()
+        self.requestHeaders.addRawHeader(b"host", b"127.0.0.1")
         self.requestHeaders.addRawHeader(b"origin", ORIGIN)
         shown = f"Bearer {bearer or token(room)}".encode()
         self.requestHeaders.addRawHeader(b"authorization", shown)
+
+    def getClientAddress(self):
+        """Where it comes from: this machine."""
+        return IPv4Address("TCP", "127.0.0.1", 1234)
 
     def render(self, resource) -> FakeRequest:
         """Let `resource` answer, or park the request. Returns the request."""

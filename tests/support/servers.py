@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import os
@@ -13,38 +14,38 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from http.cookies import SimpleCookie
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlencode, urljoin
 
 import psutil
 from bs4 import BeautifulSoup
 
+from tests.support.engine import Engine
 from tests.support.forms import sending
-from tests.support.keeping import guarded, read_only
-from tutorial.copies import take_copy
-from tutorial.mistakes import shorten
-from tutorial.processes import (
-    below,
-    free_ports,
-    how,
-    is_gone,
-    kill_all,
-    no_pidfile,
-)
+from tests.support.keeping import guarded
+from tutorial.check.copies import take_copy
+from tutorial.check.fence import read_only
+from tutorial.doctor.mistakes import shorten
+from tutorial.processes import below, free_ports, how, is_gone, kill_all, no_pidfile
+from tutorial.run.engine import why_no_engine
 from tutorial.settings import KEPT, plain
 from tutorial.stages import Stage
 
 # From these snapshots on, by number, the wire format is another: a client says first
 # which room it is for, an answer to a poll brings all that is new, and messages have
-# numbers, in JSON on a socket, too. Then they outlive the server. In the last one only
-# who is logged in finds a room, and a token is somebody's.
+# numbers, in JSON on a socket, too. Then they outlive the server, only who is logged in
+# finds a room, and a token is somebody's.
 ROOMS, BATCHES, HISTORY, PERSISTENCE, NAMES = 6, 7, 8, 9, 10
+STRANGERS = 11  # From here on a page says in a header with whom it may speak.
+MANY = 12  # From here on several chat servers have one conversation, by an engine.
 START_SECONDS = 20.0  # that a server has until it listens
+MOVED_SECONDS = 10.0  # within which what is acknowledged is in the database
 STOP_SECONDS = 5.0  # that it has to end by itself
 ANSWER_SECONDS = 15.0  # that Django has: to look at a password is work, on purpose
 MANAGE_SECONDS = 60.0  # that manage.py has for a command
@@ -62,6 +63,17 @@ USERS = "from django.contrib.auth import get_user_model as model; "
 USERS += "users = model().objects; "
 DAY = 24 * 60 * 60
 SHORT_LIFE = 4  # seconds that a token lives in a test that waits for its end
+# From `7_strangers` on a client may do only so much, and most tests are one client that
+# does a lot. What is about a limit sets it.
+WITHOUT_LIMITS = {
+    **dict.fromkeys(("CHAT_KNOCKS", "CHAT_ASKS"), "1000000/1"),
+    # Over more time than a test's own limit: what that has used up stays stored, in the
+    # database or in an engine, and counts at each server that shares it.
+    **dict.fromkeys(("CHAT_LOGINS", "CHAT_MESSAGES"), "1000000/1000"),
+    **dict.fromkeys(("CHAT_MOST_PER_USER", "CHAT_MOST_PER_ADDRESS"), "10000"),
+}
+
+_numbers = count(1)  # of what runs beside another one
 
 
 @dataclass(frozen=True)
@@ -114,14 +126,23 @@ class Server:
         self.command = command
         self.prefix: tuple[str, ...] = ()  # what starts it
         self.process: subprocess.Popen | None = None
+        self.paused = False
 
     def start(self, port: int) -> None:
         """Start, and return once `port` accepts connections.
 
         Raises NotStarted if it does not in START_SECONDS. Then nothing of it is left.
         """
+        self.begin(port)
+        self.wait()
+
+    def begin(self, port: int) -> None:
+        """Start, and return at once."""
         self.port = port
         self._launch()
+
+    def wait(self) -> None:
+        """Return once it accepts connections. Raises as start() does."""
         try:
             # Who listens elsewhere by then, will not come here any more.
             if not comes_true(self._accepts, START_SECONDS / 3) and (
@@ -212,10 +233,35 @@ class Server:
         except (OSError, psutil.Error):
             return False
 
+    def has_read(self) -> set[str]:
+        """Which files of its folder it has read, where it was told to note them."""
+        notes = self.notes
+        return {*notes.read_text("utf-8").splitlines()} if notes.exists() else set()
+
+    @property
+    def notes(self) -> Path:
+        """Where it notes what it reads (tests/support/injected/tutorial_reads.py)."""
+        return Path(self.env["TUTORIAL_READS"], str(self.process.pid))
+
+    def pause(self) -> None:
+        """Have the process and all that it started do nothing (SIGSTOP)."""
+        self.paused = True
+        for process in self._family():
+            with suppress(psutil.Error):
+                process.suspend()
+
+    def resume(self) -> None:
+        """Have them go on, where they were paused."""
+        for process in self._family() if self.paused else []:
+            with suppress(psutil.Error):
+                process.resume()
+        self.paused = False
+
     def stop(self) -> None:
         """End the process and all that it started."""
         if self.process is None:
             return
+        self.resume()
         family = self._family()
         for process in family:
             with suppress(psutil.Error):
@@ -228,6 +274,7 @@ class Server:
         kill_all(self._family)
         self.process.wait(STOP_SECONDS)
         self.process = None
+        self.paused = False
 
     def _family(self) -> list[psutil.Process]:
         """The process and all that it started, as long as they run."""
@@ -244,6 +291,12 @@ class Server:
             with suppress(psutil.NoSuchProcess):
                 found.append(psutil.Process(pid))
         return [process for process in found if not is_gone(process.pid)]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the process runs, and is not paused."""
+        runs = self.process is not None and self.process.poll() is None
+        return runs and not self.paused
 
     def listens_on(self) -> set[str]:
         """The IP addresses on which the process listens."""
@@ -289,6 +342,7 @@ class Manage(Server):
     """
 
     line: socket.socket | None = None
+    busy = False  # has it been told to run a command, and not said yet that it has?
 
     def say(self, words: tuple[str, ...], env: dict[str, str] | None = None) -> str:
         """Run `manage.py *words`. Returns in words how it failed, if it did.
@@ -314,20 +368,24 @@ class Manage(Server):
 
     def _tell(self, words: tuple[str, ...]) -> int | None:
         """Have the one process run a command. Returns its exit code, or None."""
-        if self.process is None:
-            self._begin()
+        self.prepare()
         self.line.settimeout(MANAGE_SECONDS)
+        self.busy = True
         try:
             self.line.sendall(json.dumps(words).encode() + b"\n")
             said = self.line.recv(100)
         except ConnectionError:
             said = b""
+        self.busy = False
         if not said:
             self.kill()
             return None
         return int(said)
 
-    def _begin(self) -> None:
+    def prepare(self) -> None:
+        """Have that process, so that it gets ready while others do something else."""
+        if self.process is not None or not hasattr(os, "fork"):
+            return
         self.command = [sys.executable, "manage.py", "shell", "--verbosity", "0"]
         self.command += ["--command", "import tutorial_manage"]
         self.line, theirs = socket.socketpair()
@@ -336,6 +394,7 @@ class Manage(Server):
 
     def kill(self) -> None:
         """End it, and the command that it runs."""
+        self.busy = False
         super().kill()
         if self.line:
             self.line.close()
@@ -406,6 +465,11 @@ class Clock:
         self._passed.unlink(missing_ok=True)
 
     @property
+    def is_moved(self) -> bool:
+        """Has a test set it, or let time pass?"""
+        return self.file.exists() or self._passed.exists()
+
+    @property
     def _passed(self) -> Path:
         return self.file.with_name(self.file.name + ".passed")
 
@@ -415,13 +479,15 @@ class Clock:
         Its timers are due then, and called as soon as something wakes it. No clock
         goes back, ever: a timer that waits already would wait for longer.
         """
-        before = float(self._passed.read_text()) if self._passed.exists() else 0.0
+        before = (
+            float(self._passed.read_text("utf-8")) if self._passed.exists() else 0.0
+        )
         self._write(self._passed, before + seconds)
 
     def _write(self, file: Path, number: float) -> None:
         # Moved into place, so that nobody reads half a number.
         new = file.with_suffix(".new")
-        new.write_text(repr(number))
+        new.write_text(repr(number), "utf-8")
         new.replace(file)
 
     def release(self) -> None:
@@ -434,9 +500,13 @@ class Chat:
 
     The folder itself is never written to, and its database is never opened: `folder`
     is a copy in `workspace`. With a `database_url` it is told to use that one. Where
-    there are accounts, a token lives for `token_seconds`. Use it in a `with` block.
-    Raises NotStarted where a server does not start.
+    there are accounts, a token lives for `token_seconds`. Variables of `env` are set
+    for both servers. Use it in a `with` block. Raises NotStarted where a server does
+    not start.
     """
+
+    address = ""  # of who visits Django, if it is another one than usual
+    called = "The chat server"  # in the notes of what happened
 
     def __init__(
         self,
@@ -444,6 +514,8 @@ class Chat:
         workspace: Path,
         database_url: str = "",
         token_seconds: int = DAY,
+        env: dict[str, str] | None = None,
+        engine: bool = True,
     ):
         self.target, self.workspace = target, workspace
         self.folder = workspace / "copy"
@@ -467,9 +539,15 @@ class Chat:
             "CHAT_ORIGINS": f"{self.origin},{self.second_origin}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
+            **WITHOUT_LIMITS,
         }
         if database_url:
             self.env["DATABASE_URL"] = database_url
+        self.engine: Engine | None = None
+        if engine and target.stage.engine and not why_no_engine(target.folder):
+            self.engine = Engine(workspace / "engine")
+            self.env["REDIS_URL"] = self.engine.url
+        self.env |= env or {}
         if self.has_names:
             # What is older than these takes its time; what is about the life of a
             # token starts the server with another one.
@@ -477,7 +555,7 @@ class Chat:
         self._tokens: dict[tuple, str] = {}
         self._cookies: dict[str, dict[str, str]] = {}
         self.users: dict[str, int] = {}  # the ids of all who have an account
-        self._manage = Manage(
+        self.manager = Manage(
             "manage.py", [], self.folder, self.env, workspace / "manage.log"
         )
         runserver = [sys.executable, "manage.py", "runserver", "--noreload"]
@@ -499,34 +577,65 @@ class Chat:
         ours = self.original == target.stage.folder
         if not ours and not workspace.resolve().is_relative_to(self.original):
             # Ours have been looked at: there the guard will do.
-            for server in (self._manage, self._django, self.twisted):
+            for server in (self.manager, self._django, self.twisted):
                 server.prefix = read_only(self.original)
         self.servers = [self._django, self.twisted]
+        self.others: list[Server] = []  # that ran beside these, for a while
 
     def __enter__(self) -> Chat:
-        if self.target.stage.number >= 2:
-            self.twisted.start(self.chat_port)
+        if self.engine:
+            self.engine.start()
+        try:
+            if self.target.stage.number >= 2:
+                self.twisted.start(self.chat_port)
+        except BaseException:
+            self._end_engine()
+            raise
         return self
 
     def __exit__(self, *exc) -> None:
-        for server in (*self.servers, self._manage):
+        for server in (*self.servers, self.manager):
             server.stop()
+        self._end_engine()
+
+    def _end_engine(self) -> None:
+        if self.engine:
+            self.engine.stop()
 
     @cached_property
     def django(self) -> Server:
         """Django, with its database; started when first asked for."""
-        try:
-            self.manage("migrate", "--verbosity", "0")
-        except AssertionError as error:
-            says, _, _ = str(error).partition(" It said:")
-            says += self._manage.last_words()
-            raise NotStarted(says, self._manage) from None
+        self.migrate()
         if self.has_names:
             self._make_users(*PEOPLE)
         for file in self.folder.glob("*.sqlite3*"):
             shutil.copy(file, self.workspace)
         self._django.start(self.django_port)
         return self._django
+
+    def migrate(self) -> None:
+        """Bring the database up to date. Raises NotStarted if that fails."""
+        try:
+            self.manage("migrate", "--verbosity", "0")
+        except AssertionError as error:
+            says, _, _ = str(error).partition(" It said:")
+            says += self.manager.last_words()
+            raise NotStarted(says, self.manager) from None
+
+    def forget(self) -> None:
+        """Put the database back to what it was when Django had made it.
+
+        An engine knows nothing then, either.
+        """
+        if self.engine:
+            self.engine.flush()
+        for file in self.folder.glob("*.sqlite3*"):
+            file.unlink()
+        for file in self.workspace.glob("*.sqlite3*"):
+            shutil.copy(file, self.folder)
+        self._cookies.clear()
+        self._tokens.clear()  # Their rooms may be gone.
+        self.users = {n: key for n, key in self.users.items() if n in PEOPLE}
 
     def token(self, room: str | None = None, user: str = PEOPLE[0]) -> str | None:
         """What the page of a room gives its client to say first, None before rooms.
@@ -580,6 +689,72 @@ class Chat:
     def has_names(self) -> bool:
         """Does a room open for accounts only, and does a token say whose it is?"""
         return self.target.stage.number >= NAMES
+
+    @contextmanager
+    def beside(self, **env: str | None) -> Iterator[Chat]:
+        """Run a second chat server of this folder, with `env` and a clock of its own.
+
+        It has the same database, and the usual limits, if `env` says nothing else; None
+        takes a variable away. What is given is this chat, as seen by who talks to that
+        server.
+        """
+        number = next(_numbers)
+        usual = dict.fromkeys(WITHOUT_LIMITS)
+        other = self.twin(*free_ports(1), f"beside-{number}", **(usual | env))
+        self.others.append(other.twisted)
+        other.twisted.start(other.chat_port)
+        try:
+            yield other
+        finally:
+            other.twisted.stop()
+
+    def twin(self, port: int, name: str, **env: str | None) -> Chat:
+        """This chat, as seen by who talks to another server of it, on `port`.
+
+        That has a clock of its own, and the environment of this one, but for `env`,
+        where None takes a variable away. Its log and its clock have this `name`. It is
+        not started.
+        """
+        assert self.django
+        other = copy.copy(self)
+        other.chat_port = port
+        other.clock = Clock(self.workspace / f"clock-{name}")
+        script = {"SCRIPTED_CLOCK": str(other.clock.file)}
+        env = self.twisted.env | script | env | {"CHAT_PORT": str(port)}
+        other.twisted = Server(
+            self.twisted.name,
+            self.twisted.command,
+            self.folder,
+            {name: value for name, value in env.items() if value is not None},
+            self.workspace / f"{name}.log",
+        )
+        other.twisted.prefix = self.twisted.prefix
+        return other
+
+    def let_in(self, names: Sequence[str], rooms: Sequence[str]) -> None:
+        """Make accounts without a password, and fetch their tokens for some rooms.
+
+        That spares what to look at a password costs, on purpose.
+        """
+        __tracebackhide__ = True
+        # Of each page one line: what it holds may look like anything.
+        code = f"""
+import json
+from django.test import Client
+{USERS}
+told = []
+for name in {[*names]!r}:
+    user = users.create_user(name)
+    me = Client(SERVER_NAME="127.0.0.1")
+    me.force_login(user)
+    told.append([user.pk, [me.get(room).content.decode() for room in {[*rooms]!r}]])
+print(json.dumps(told))
+"""
+        told = json.loads(self.shell(code).splitlines()[-1])
+        for name, (key, pages) in zip(names, told, strict=True):
+            self.users[name] = key
+            for room, page in zip(rooms, pages, strict=True):
+                self._tokens[room, name] = self.token_in(page, room)
 
     def hello(self, token: str | None, cursor: tuple | None = None) -> str | None:
         """What a socket says first, None for nothing. `cursor` is (epoch, seq)."""
@@ -638,6 +813,27 @@ class Chat:
         """The same page by its other name, which to a browser is another site."""
         return f"http://localhost:{self.django_port}"
 
+    def moved(self, room: str, seq: int, user: str = PEOPLE[0]) -> None:
+        """Wait until the message with this number is in Django's database.
+
+        Until exercise 7 it is, when it is acknowledged. From then on it is moved there
+        a moment later, and the answer about earlier messages says how far that is.
+        Raises AssertionError.
+        """
+        __tracebackhide__ = True
+        if self.target.stage.number < MANY:
+            return
+
+        def is_there() -> bool:
+            told = json.loads(self.get(f"{room}earlier/?before=1", user=user).text)
+            return told.get("last", 0) >= seq
+
+        assert comes_true(is_there, MOVED_SECONDS), (
+            f"Message {seq} was acknowledged, and should be in Django's database soon: "
+            f'GET {room}earlier/ should say in "last" how far that is. It was not '
+            f"there after {MOVED_SECONDS:g} s."
+        )
+
     def note(self, what: str) -> None:
         """Take down what was sent, or what came, for who reads of a failure."""
         self.wire.append(what)
@@ -653,13 +849,7 @@ class Chat:
         self.twisted.stop()
         self.clock.set_right()
         if self.is_persistent:
-            for file in self.folder.glob("*.sqlite3*"):
-                file.unlink()
-            for file in self.workspace.glob("*.sqlite3*"):
-                shutil.copy(file, self.folder)
-            self._cookies.clear()
-            self._tokens.clear()  # Their rooms may be gone.
-            self.users = {n: key for n, key in self.users.items() if n in PEOPLE}
+            self.forget()
             self.rooms()  # Whoever comes back at once finds the room there.
         self.twisted.start(self.chat_port)
 
@@ -668,7 +858,7 @@ class Chat:
 
         The clock is right again, and the variables of `env` are set, this time.
         """
-        self.note("The chat server is started again")
+        self.note(f"{self.called} is started again")
         if self.twisted.process is not None:
             self.twisted.stop()
         self.clock.set_right()
@@ -679,9 +869,24 @@ class Chat:
         finally:
             self.twisted.env = usual
 
+    def end(self) -> None:
+        """End the chat server in order, as Ctrl-C or a new version would."""
+        self.note(f"{self.called} is ended")
+        self.twisted.stop()
+
+    def pause(self) -> None:
+        """Have the chat server do nothing, with all its connections open: SIGSTOP."""
+        self.note(f"{self.called} is paused")
+        self.twisted.pause()
+
+    def resume(self) -> None:
+        """Have the chat server go on that was paused."""
+        self.note(f"{self.called} goes on")
+        self.twisted.resume()
+
     def crash(self) -> None:
         """End the chat server as a power cut would: kill -9."""
-        self.note("The chat server is killed")
+        self.note(f"{self.called} is killed")
         self.twisted.kill()
 
     @property
@@ -716,7 +921,10 @@ class Chat:
         assert self.django
         port, what = self.django_port, f"{method} {path}"
         connection = http.client.HTTPConnection(
-            "127.0.0.1", port, timeout=ANSWER_SECONDS
+            "127.0.0.1",
+            port,
+            timeout=ANSWER_SECONDS,
+            source_address=(self.address, 0) if self.address else None,
         )
         headers |= cookie_header(cookies)
         if form is not None:
@@ -809,18 +1017,30 @@ class Chat:
         """
         line = "python manage.py " + " ".join(words)
         self.note(line)
-        start = self._manage.written()
-        says = self._manage.say(words, env)
-        output = self._manage.output(start)
+        start = self.manager.written()
+        says = self.manager.say(words, env)
+        output = self.manager.output(start)
         assert not says, f"{line} should succeed, but it {says}. It said:\n{output}"
         return output
 
     def make_rooms(self, *names: str) -> list[str]:
-        """Add rooms of these names. Returns their paths."""
-        code = "from chat.models import ChatRoom; "
-        code += f"print([ChatRoom.objects.create(name=n).pk for n in {[*names]!r}])"
-        keys = json.loads(self.shell(code).splitlines()[-1])
+        """Add rooms of these names. Returns their paths.
+
+        Where a name may be there once only, and is, its room is that one.
+        """
+        try:
+            output = self._make_each(names, "create(name=n)")
+        except AssertionError as error:
+            if not re.search("unique|already exists", str(error), re.I):
+                raise
+            output = self._make_each(names, "get_or_create(name=n)[0]")
+        keys = json.loads(output.splitlines()[-1])
         return [f"/chats/{key}/" for key in keys]
+
+    def _make_each(self, names: Iterable[str], how: str) -> str:
+        code = "from chat.models import ChatRoom; "
+        code += f"print([ChatRoom.objects.{how}.pk for n in {[*names]!r}])"
+        return self.shell(code)
 
     def rooms(self, below: str = "/chats/", user: str = PEOPLE[0]) -> list[str]:
         """The paths of rooms, `below` and a number, to which /chats/ links for `user`.
@@ -845,6 +1065,83 @@ class Chat:
         """Run `code` in the Django shell of the copy; returns what it printed."""
         assert self.django
         return self.manage("shell", "--verbosity", "0", "--command", code, env=env)
+
+
+class ManyChats:
+    """Several chat servers of one folder, on one database and with one engine.
+
+    `many[0]`, `many[1]` and so on are the Chat as seen by who talks to that server, so
+    that whatever takes a Chat can ask each of them; each of these can end(), crash(),
+    pause(), resume() and come_back(), and its clock can be set. They share Django,
+    which runs, and knows all servers, accounts, tokens and the notes of the wire.
+    `engine` is theirs. Use it in a `with` block. Raises as Chat does.
+
+    There are so many `servers` as the snapshot has, or as are asked for, up to ten.
+    What else is given, Chat takes.
+    """
+
+    def __init__(self, target: Target, workspace: Path, servers: int = 0, **more):
+        first = Chat(target, workspace, **more)
+        self.chats = [first]
+        count = servers or target.stage.servers
+        self.ports = [first.chat_port, *(free_ports(count - 1) if count > 1 else [])]
+        named = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        for env in (first.env, first.twisted.env):
+            env["CHAT_SERVERS"] = named
+
+    def __enter__(self) -> ManyChats:
+        first = self.chats[0]
+        with ExitStack() as stack:
+            stack.enter_context(first)
+            for number, port in enumerate(self.ports[1:], start=1):
+                self.chats.append(first.twin(port, f"twisted-{number}"))
+            for number, chat in enumerate(self):
+                chat.called = f"Chat server {number}"
+                chat.twisted.name = f"{chat.called} (twistd -n -y chatserver.py)"
+            others = self.chats[1:]
+            for chat in others:
+                stack.callback(chat.twisted.stop)
+                chat.twisted.begin(chat.chat_port)
+            for chat in others:
+                chat.twisted.wait()
+            self._places = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self._places.close()
+
+    def __len__(self) -> int:
+        return len(self.chats)
+
+    def __getitem__(self, number: int) -> Chat:
+        return self.chats[number]
+
+    def __iter__(self) -> Iterator[Chat]:
+        return iter(self.chats)
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine that they share."""
+        return self.chats[0].engine
+
+    @property
+    def servers(self) -> list[Server]:
+        """Django, and each chat server."""
+        return [self.chats[0].django, *(chat.twisted for chat in self)]
+
+    def mend(self) -> None:
+        """Have all run as at first, whatever a test has done to them.
+
+        What was said stays. Who has lost the engine for a while is started anew: how
+        soon it finds it by itself, is for a test to say.
+        """
+        stale = [chat for chat in self if not chat.twisted.is_well]
+        stale += [chat for chat in self if chat.clock.is_moved and chat not in stale]
+        if self.engine and not self.engine.is_well:
+            self.engine.mend()
+            stale = self.chats
+        for chat in stale:
+            chat.come_back()
 
 
 def cookie_header(cookies: dict[str, str]) -> dict[str, str]:

@@ -82,6 +82,9 @@ class Tcp:
     def abortConnection(self) -> None:
         self.aborted = True
 
+    def becomes(self, socket) -> None:
+        """Know that this is a WebSocket now; `7_strangers` watches it."""
+
     def pauseProducing(self) -> None:
         self.deaf = True
 
@@ -125,11 +128,20 @@ def name_of(call) -> str:
 def connect(factory):
     """Let a client connect, and say nothing yet; returns its protocol."""
     transport = Transport()
-    client = factory.buildProtocol(SimpleNamespace(transport=transport.tcp))
+    client = factory.buildProtocol(
+        SimpleNamespace(transport=transport.tcp, address="127.0.0.1")
+    )
     transport.client = client
     client.negotiationStarted(transport)
     client.negotiationFinished()
     return client
+
+
+def limit(classes, name: str, setting: str = "") -> float:
+    """What limits a client: in its protocol, from `7_strangers` on in the settings."""
+    if hasattr(classes, "Limits"):
+        return getattr(classes.Limits, setting or name)
+    return getattr(classes.WebsocketChat, name)
 
 
 def has_history(client) -> bool:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -17,6 +17,8 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connections
 from django.utils.functional import empty
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
 
 from tests.support import requests
 from tests.support.storage import Database
@@ -118,11 +120,15 @@ def _set_clock(modules: list[ModuleType], clock: Callable[[], float]) -> None:
             module.time = SimpleNamespace(time=clock)
 
 
-def _build(chatserver: ModuleType, classes: SimpleNamespace, origins: list[bytes]):
+def _build(chatserver: ModuleType, classes, origins: list[bytes], **limits):
     settings, reactor = [origins], None
     if "reactor" in inspect.signature(classes.ChatFactory).parameters:
         reactor = Reactor()
-        factory = classes.ChatFactory(reactor, *_database(classes))
+        limits = _limits(classes, limits)
+        if hasattr(classes, "DatabaseLog"):
+            factory = _with_a_log(classes, reactor, *limits)
+        else:
+            factory = classes.ChatFactory(reactor, *_database(classes), *limits)
         settings.append(reactor)
     elif hasattr(classes, "Room"):
         factory = classes.ChatFactory()
@@ -131,12 +137,76 @@ def _build(chatserver: ModuleType, classes: SimpleNamespace, origins: list[bytes
     else:
         factory = classes.ChatFactory()
         chatserver.ORIGINS, settings = origins, []
+    if hasattr(classes, "Door"):
+        door = classes.Door(factory, ["127.0.0.1"], origins)
+        http_chat = Entrance(classes, door, classes.HttpChat(factory, reactor))
+        resource = classes.ChatResource(factory)
+        site = _guarded(classes, door, reactor)
+        return Whole(reactor, factory, resource, http_chat, site, classes.Root)
     return Whole(
         reactor,
         factory,
         classes.ChatResource(factory, *settings[:1]),
         hasattr(classes, "HttpChat") and classes.HttpChat(factory, *settings),
     )
+
+
+@dataclass
+class Entrance:
+    """A resource, and what is done with each request first, from `7_strangers` on."""
+
+    classes: SimpleNamespace
+    door: object
+    resource: object
+
+    def render(self, request):
+        request.refuse = partial(self.classes.ChatRequest.refuse, request)
+        request.site = SimpleNamespace(door=self.door)
+        try:
+            request.address = self.door.let_in(request)
+            return self.resource.render(request)
+        except self.classes.Refused as refused:
+            request.refuse(refused)
+            return NOT_DONE_YET
+
+    def __getattr__(self, name):
+        return getattr(self.resource, name)
+
+
+def _guarded(classes, door, reactor) -> Callable[[Resource], object]:
+    """What makes the site and what stands before it, from `7_strangers` on: once."""
+
+    @cache
+    def make():
+        site = classes.ChatSite(Resource(), door)
+        return classes.GuardedSite(site, door.factory.limits, door.proxies, reactor)
+
+    def site(root: Resource):
+        # Here a request passes the door anyway.
+        root.children[b""] = root.children[b""].resource
+        make().wrappedFactory.resource = root
+        return make()
+
+    return site
+
+
+def _limits(classes, given: dict) -> list:
+    """Limits that no test reaches which is not about them, if there are any."""
+    if not hasattr(classes, "Limits"):
+        return []
+    many = classes.Rate(10**6, 1)
+    limits = {"messages": many, "knocks": many, "asks": many, "most_per_user": 10**6}
+    return [classes.Limits(**limits | given)]
+
+
+def _with_a_log(classes, reactor, limits):
+    """A ChatFactory from `8_many_servers` on, of a server that is the only one."""
+    database = Database(classes)
+    log = classes.DatabaseLog(reactor, database)
+    speech = classes.OwnBucket(limits.messages)
+    factory = classes.ChatFactory(reactor, log, classes.NoRoll(), speech, limits)
+    factory.database = database
+    return factory
 
 
 def _database(classes) -> list:
@@ -156,6 +226,8 @@ class Whole:
     factory: object
     web_socket: object
     http_chat: object
+    site: Callable = partial(Site, timeout=None)
+    root: Callable = Resource
 
     @property
     def _room(self):

@@ -6,11 +6,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from twisted.web.resource import Resource
-from twisted.web.server import Site
 from wsproto import Connection, ConnectionType
 from wsproto.events import Event
 
@@ -24,17 +23,27 @@ HANDSHAKE = {
 }
 
 
+class Transport(StringTransport):
+    """What carries a connection, and may be closed on our side only."""
+
+    has_said_all = False
+
+    def loseWriteConnection(self) -> None:
+        self.has_said_all = True
+
+
 class Wire:
     """One connection to the site of a `Whole`; what goes wrong there is raised here."""
 
-    def __init__(self, whole):
-        root = Resource()
+    def __init__(self, whole, peer: str = "127.0.0.1"):
+        root = whole.root()
         root.putChild(b"ws", whole.web_socket)
         if whole.http_chat:
             root.putChild(b"", whole.http_chat)
-        self.channel = Site(root, timeout=None).buildProtocol(None)
-        self.transport = StringTransport()
-        self.channel.makeConnection(self.transport)
+        self.transport = Transport(peerAddress=IPv4Address("TCP", peer, 1234))
+        self.channel = whole.site(root).buildProtocol(self.transport.getPeer())
+        if self.channel:
+            self.channel.makeConnection(self.transport)
 
     def send(self, data: bytes) -> None:
         """Let these bytes arrive together."""
@@ -60,15 +69,24 @@ class Wire:
         """What the site has answered so far."""
         return self.transport.value()
 
+    def is_closed(self) -> bool:
+        """Does the site say no more here?"""
+        return self.transport.disconnecting or self.transport.has_said_all
+
+    def leave(self) -> None:
+        """Let the connection be lost."""
+        self.transport.producer = None  # as a real one does
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
 
 @contextmanager
-def connected(whole) -> Iterator[Wire]:
-    """A connection that is lost in the end."""
-    wire = Wire(whole)
+def connected(whole, peer: str = "127.0.0.1") -> Iterator[Wire]:
+    """A connection from the address `peer` that is lost in the end."""
+    wire = Wire(whole, peer)
     try:
         yield wire
     finally:
-        wire.channel.connectionLost(Failure(ConnectionDone()))
+        wire.leave()
 
 
 def frames(*events: Event) -> bytes:

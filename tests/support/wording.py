@@ -79,7 +79,10 @@ def _shown(wanted: str | None) -> str:
         return "it"
     wanted = wanted.strip()
     pattern = re.fullmatch(r"'?re\.compile\((['\"])(.*?)\1.*\)'?", wanted)
-    return f"what fits the pattern {pattern[2]}" if pattern else wanted
+    if not pattern:
+        return wanted
+    plain = pattern[2].replace("\\\\", "\\")  # It is written as Python code.
+    return f"what fits the pattern '{plain}'"
 
 
 def _named(locator: str) -> str:

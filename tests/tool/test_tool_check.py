@@ -14,19 +14,21 @@ from dataclasses import replace
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from click.testing import CliRunner
 from markdown.extensions.toc import slugify
 
 from tests.support.servers import free_ports, wait_until
+from tutorial.check.copies import Unfit, take_copy, workspace
+from tutorial.check.judge import Judge
+from tutorial.check.limits import Limits
+from tutorial.check.report import SITE
+from tutorial.check.tasks import load_tasks, tasks_of
+from tutorial.check.verdict import Kind, Result, TaskResult
 from tutorial.cli import main
-from tutorial.copies import Unfit, take_copy, workspace
-from tutorial.judge import Judge, Kind, Result, TaskResult
-from tutorial.limits import Limits
 from tutorial.processes import is_gone
-from tutorial.report import SITE
 from tutorial.stages import ROOT, find_stage, load_exercises, load_snapshots
-from tutorial.tasks import load_tasks, tasks_of
 
 PATIENCE = 240  # seconds until a test gives up; the machine may be busy
 THOROUGH = pytest.mark.thorough
@@ -159,6 +161,7 @@ DO_NOT_START = {
 FOR_THE_THOROUGH = {"exits-at-once", "forks-and-dies", "forks-many", "hides-and-dies"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("server", "says"),
     [
@@ -179,6 +182,7 @@ def test_a_server_that_does_not_start(check, mine, program, server, says):
     assert not any("site-packages" in line for line in report["failure"]["output"])
 
 
+@pytest.mark.thorough
 def test_the_traceback_of_a_syntax_error_is_short(check, mine):
     folder = mine("1", views=lambda text: text + "\ndef (\n")
     code, report = check("1", folder)
@@ -190,6 +194,7 @@ def test_the_traceback_of_a_syntax_error_is_short(check, mine):
     assert report["failure"]["read"] == "docs/1_django_ui.md"
 
 
+@pytest.mark.thorough
 def test_a_chat_server_on_the_wrong_port(check, mine, program):
     [port] = free_ports(1)
     read = 'os.environ.get("CHAT_PORT") or "1025"'
@@ -208,6 +213,7 @@ def test_a_chat_server_on_the_wrong_port(check, mine, program):
     assert f"The chat server wants port {port}, although CHAT_PORT is" in mistake
 
 
+@pytest.mark.thorough
 def test_a_folder_in_the_middle_of_the_tutorial(check, mine):
     code, report = check("2", mine("1"), limits=LONG)
     assert code == Kind.NOT_STARTED.code
@@ -230,6 +236,7 @@ def test_a_server_that_hangs_when_it_has_started(check, mine, program):
     assert not program.left()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("what", "says"),
     [
@@ -273,6 +280,7 @@ def test_a_right_folder_passes_and_stays_as_it_is(check, mine):
     assert listing(folder) == before
 
 
+@pytest.mark.thorough
 def test_a_mistake_is_told_with_all_that_helps(check, mine, tmp_path):
     escape = "\x1b]0;title\x07\x1b[31m<b>red</b>"
 
@@ -313,6 +321,7 @@ def test_a_mistake_is_told_with_all_that_helps(check, mine, tmp_path):
     assert len(failed) == statuses(report).count("failed")
 
 
+@pytest.mark.thorough
 def test_what_a_person_reads(answer, environment, mine):
     folder = mine("1", chat_room=lambda text: text.replace('role="log"', ""))
     words = ["check", "1", "--path", folder, "--hint"]
@@ -442,22 +451,38 @@ def test_what_cannot_be_tried_on_this_machine_is_not_asked_for():
 def test_a_tool_that_fails_hides_no_fault_of_the_folder(tmp_path, wrong):
     judge, lane = (
         Judge(find_stage("2"), tmp_path),
-        SimpleNamespace(started=True, name="contract"),
+        SimpleNamespace(started=True, inside=False),
     )
     one, other = (min(task.tests) for task in tasks_of(find_stage("2"))[:2])
-    judge._collect([one, other], left_out=0)
+    judge.tally.collect(lane, [one, other], left_out=0)
     if wrong:
         failure = {"kind": "wrong", "says": "404 is missing"}
-        judge._take(lane, one, "failed", 0.0, failure)
+        judge.tally.take(lane, one, "failed", 0.0, failure)
     failure = {"kind": "tool", "says": "PostgreSQL did not start."}
-    judge._take(lane, other, "failed", 0.0, failure)
-    judge._sum_up()
+    judge.tally.take(lane, other, "failed", 0.0, failure)
+    judge.tally.sum_up(whole=True)
     verdict = judge.verdict
     assert verdict.kind is (Kind.WRONG if wrong else Kind.TOOL)
     assert verdict.failure.says == (
         "404 is missing" if wrong else "PostgreSQL did not start."
     )
     assert [task.status for task in verdict.tasks if task.tests][1] == "not reached"
+
+
+def test_what_takes_an_engine_is_not_judged_where_there_is_none(tmp_path):
+    judge, lane = (
+        Judge(find_stage("2"), tmp_path),
+        SimpleNamespace(started=True, inside=False),
+    )
+    one, other = (min(task.tests) for task in tasks_of(find_stage("2"))[:2])
+    judge.tally.collect(lane, [one, other], left_out=0)
+    judge.tally.take(lane, one, "passed", 0.0, None)
+    judge.tally.take(lane, other, "not judged", 0.0, None, "there is no engine here.")
+    judge.tally.sum_up(whole=True)
+    assert judge.verdict.kind is Kind.RIGHT
+    assert judge.verdict.says == "1 tasks passed, 1 not judged."
+    [task] = [one for one in judge.verdict.tasks if one.status == "not judged"]
+    assert task.why == "there is no engine here."
 
 
 def test_when_the_tool_fails_it_says_so(check, mine):
@@ -502,11 +527,43 @@ def test_all_asks_for_what_takes_long(monkeypatch, words, wanted):
         asked.append(options["thorough"])
         raise SystemExit
 
-    monkeypatch.setattr("tutorial.judge.Judge", judge)
+    monkeypatch.setattr("tutorial.check.judge.Judge", judge)
     CliRunner().invoke(main, ["check", "1", "--path", ".", *words])
     assert asked == [wanted]
 
 
+SLEEPS = [sys.executable, "-c", "import time; time.sleep(60)"]
+# It starts a child when it is told to, and says its number.
+STARTS = "import subprocess, sys; input(); child = subprocess.Popen(sys.argv[1:]); "
+STARTS += "print(child.pid, flush=True); child.wait()"
+
+
+def test_what_was_there_before_a_check_stays(monkeypatch, tmp_path):
+    def run(judge):
+        started.append(subprocess.Popen(SLEEPS))
+        ours.stdin.write("\n")
+        ours.stdin.flush()
+        children.append(psutil.Process(int(ours.stdout.readline())))
+        raise SystemExit
+
+    monkeypatch.setattr("tutorial.cli.judging.python_findings", lambda group: [])
+    monkeypatch.setattr("tutorial.check.judge.Judge.run", run)
+    started, children, pipe = [], [], subprocess.PIPE
+    handler = signal.getsignal(signal.SIGTERM)
+    words = [sys.executable, "-c", STARTS, *SLEEPS]
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as ours:
+        try:
+            CliRunner().invoke(main, ["check", "1", "--path", f"{tmp_path}"])
+            started[0].wait(10)  # It has been killed, and waited for.
+            alive = ours.poll() is None and children[0].is_running()
+            assert alive, "a test that calls the tool loses its browser"
+            assert signal.getsignal(signal.SIGTERM) == handler
+        finally:
+            for process in (*started, *children, ours):
+                process.kill()
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "signum",
     [
@@ -533,6 +590,7 @@ def test_whoever_ends_the_check_ends_all(tool, ports, mine, program, signum):
 # --- The copy ---------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("judge", ["check", pytest.param("pytest", marks=THOROUGH)])
 def test_settings_that_lead_to_the_original_change_nothing_there(
     answer, environment, mine, tmp_path, judge
@@ -567,6 +625,7 @@ def test_a_path_that_is_a_word_in_the_code_is_no_matter(check, mine, tmp_path):
     assert check("1", folder, limits=LONG)[0] == 0
 
 
+@pytest.mark.thorough
 def test_a_server_that_fills_the_disk_is_ended(check, mine):
     fill = """
 import threading

@@ -5,19 +5,21 @@ import re
 import signal
 import socket
 import sys
+import uuid
+from contextlib import suppress
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.support.servers import free_ports, wait_until
-from tutorial import many
-from tutorial.judge import Failure, Kind, TaskResult, Verdict
-from tutorial.limits import Limits
-from tutorial.processes import is_gone
+from tutorial.check.limits import Limits
+from tutorial.check.tasks import tasks_of
+from tutorial.check.verdict import Failure, Kind, TaskResult, Verdict
+from tutorial.grading import many
 from tutorial.stages import find_stage
-from tutorial.tasks import tasks_of
 
 PATIENCE = 400  # seconds until a test gives up; the machine may be busy
 LIMITS = replace(Limits().stretched(5), manage=12.0, start=25.0, output=1_000_000)
@@ -33,23 +35,20 @@ FORMULA = "=1+cmd"
 
 @pytest.fixture
 def folders(tmp_path):
-    """A class: a folder each, copies of stage 1; and where they note their pids."""
-    noted = tmp_path / "pids"
-    note = f"import os\nopen({str(noted)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
+    """A class: a folder each, copies of stage 1; and the port that two of them take."""
     [port] = free_ports(1)
     wrong_port = f"import sys\nif 'runserver' in sys.argv: sys.argv[-1] = '{port}'\n"
     forks = (
-        "import signal\nfor _ in range(200):\n    if os.fork() == 0:\n        "
-        + note.replace("\n", "\n        ")
-        + "signal.pause()\nsignal.pause()\n"
+        "import os, signal\nfor _ in range(200):\n    if os.fork() == 0:\n        "
+        "signal.pause()\nsignal.pause()\n"
     )
     changes = {
         "ann": {},
-        "bob hangs": {"settings": note + "while True: pass\n"},
-        "cara floods": {"settings": note + "while True: print('x' * 10_000)\n"},
-        "dora forks": {"settings": note + forks},
-        "emil": {"manage": note + wrong_port},
-        "fred": {"manage": note + wrong_port},
+        "bob hangs": {"settings": "while True: pass\n"},
+        "cara floods": {"settings": "while True: print('x' * 10_000)\n"},
+        "dora forks": {"settings": forks},
+        "emil": {"manage": wrong_port},
+        "fred": {"manage": wrong_port},
         "gina": None,
         NASTY: {"settings": f"raise SystemExit('</pre>{NASTY}')"},
         FORMULA: {},
@@ -69,17 +68,28 @@ def folders(tmp_path):
             [file] = at.rglob(f"{stem}.py")
             kept = file.read_text() if stem == "manage" else ""
             file.write_text(text + kept)
-    return whole, noted, port
+    return whole, port
+
+
+def carriers(token):
+    """The processes that have the token in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get("TEST_TOKEN") == token:
+                found.append(process)
+    return found
 
 
 @pytest.mark.thorough
 def test_each_folder_gets_its_own_verdict(answer, environment, folders, tmp_path):
-    whole, noted, port = folders
+    whole, port = folders
+    token = uuid.uuid4().hex  # whatever is started inherits it
     table, page = tmp_path / "class.csv", tmp_path / "class.html"
     words = ["check-class", whole, "--stage", "1", "--jobs", "3"]
     code, output, errors = answer(
         *("-m", "tutorial", *words, "--csv", table, "--html", page),
-        env=environment(*free_ports(2), **LIMITS.write()),
+        env=environment(*free_ports(2), TEST_TOKEN=token, **LIMITS.write()),
         patience=PATIENCE,
     )
     assert (code, errors) == (1, ""), errors
@@ -104,7 +114,7 @@ def test_each_folder_gets_its_own_verdict(answer, environment, folders, tmp_path
     assert rows["ann"]["List the rooms"] == "passed"
     for name in rows:
         assert name.removeprefix("'")[:20] in output
-    assert all(is_gone(int(pid)) for pid in noted.read_text().split())
+    assert not carriers(token)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", port))
     assert_harmless(page.read_text("utf-8"))
@@ -159,6 +169,7 @@ def test_no_cell_is_a_formula(text):
     assert many.cell("plain = text") == "plain = text"
 
 
+@pytest.mark.thorough
 def test_the_page_fits_a_phone_and_the_dark(tmp_path, chromium):
     done = {tmp_path / (name * 60): made_up(f"{name} " * 200) for name in "ab"}
     file = tmp_path / "class.html"
@@ -187,8 +198,9 @@ def test_a_folder_without_folders_is_a_sentence(answer, tmp_path):
         assert len(errors.strip().splitlines()) == 1
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_them_all(tool, ports, folders):
-    whole, noted, _ = folders
+    whole, _ = folders
     django, chat = ports
     run = tool("check-class", whole, "--stage", "1", django=django, chat=chat)
     run.wait_for("1 of 9")

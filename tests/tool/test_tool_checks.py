@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from tests.support.servers import wait_until
-from tutorial import checks, cli
-from tutorial.checks import Port, Ports, Program
-from tutorial.mistakes import name_mistakes, shorten
+from tutorial.doctor import checks
+from tutorial.doctor.checks import Port, Ports, Program
+from tutorial.doctor.mistakes import name_mistakes, shorten
 from tutorial.stages import find_stage
 
 BUSY = OSError(errno.EADDRINUSE, "in use")
@@ -101,10 +101,10 @@ def test_what_is_missing_here_may_be_in_the_forgotten_environment(
     python = checks.python_of(tmp_path / ".venv")
     python.parent.mkdir(parents=True)
     python.touch()
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
-    monkeypatch.setattr(cli, "read_group", lambda group: ["nowhere-to-be-found"])
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    monkeypatch.setattr(checks, "read_group", lambda group: ["nowhere-to-be-found"])
     (tmp_path / "requirements.lock").touch()
-    text = cli.problems_in(cli.python_findings("test"))
+    text = checks.problems_in(checks.python_findings("test"))
     assert "To use the one inside: .venv" in text
     assert "nowhere-to-be-found is missing" in text
     assert "bootstrap.py test --again" in text
@@ -355,6 +355,7 @@ def test_of_a_traceback_only_the_learners_lines_are_shown(tmp_path):
     assert shorten(text, tmp_path, most=1) == ["ZeroDivisionError: division by zero"]
 
 
+@pytest.mark.thorough
 def test_run_names_the_usual_mistake(answer, ports, tmp_path, environment):
     folder = find_stage("2").copy_to(tmp_path / "mychat")
     (folder / "chatserver.py").write_text("import nowhere_to_be_found\n")
@@ -387,6 +388,7 @@ def test_doctor_looks_into_a_folder(answer, tmp_path, environment, ports):
     assert f"Do you mean {folder}?" in output
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as Unix does")
 def test_doctor_and_run_name_what_a_killed_runner_left(
     tool, answer, ports, chat_folder, environment

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import servers
-from tests.support.keeping import guarded, read_only
+from tests.support.keeping import guarded
 from tests.support.servers import Server
-from tutorial import copies
-from tutorial.copies import Unfit, take_copy, workspace
+from tutorial.check import copies
+from tutorial.check.copies import Unfit, take_copy, workspace
+from tutorial.check.fence import read_only
 from tutorial.stages import ROOT, find_stage
 
 pytestmark = pytest.mark.skipif(
@@ -332,7 +333,7 @@ def test_the_next_check_clears_what_a_killed_one_left(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     script = (
-        "import os, sys, threading; from tutorial.copies import workspace\n"
+        "import os, sys, threading; from tutorial.check.copies import workspace\n"
         "with workspace() as work:\n"
         "    (work / 'shut').mkdir(); (work / 'shut' / 'file').touch()\n"
         "    (work / 'shut').chmod(0)\n"

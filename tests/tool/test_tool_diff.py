@@ -2,8 +2,8 @@
 
 import pytest
 
-from tutorial import stepdiff
-from tutorial.stepdiff import NoGit, step_diff
+from tutorial.steps import diff as stepdiff
+from tutorial.steps.diff import NoGit, show_step
 
 LINES = "".join(f"line {number}\n" for number in range(30))
 
@@ -22,7 +22,18 @@ def two_stages(tmp_path):
     return old, new
 
 
-def test_a_moved_file_is_shown_as_moved(two_stages):
+@pytest.fixture
+def step_diff(capfd):
+    """What git says about a step."""
+
+    def said(*folders):
+        assert show_step(*folders) == 0
+        return capfd.readouterr().out
+
+    return said
+
+
+def test_a_moved_file_is_shown_as_moved(two_stages, step_diff):
     text = step_diff(*two_stages)
     assert "rename from chatserver.py" in text
     assert "rename to chat/protocols.py" in text
@@ -32,11 +43,11 @@ def test_a_moved_file_is_shown_as_moved(two_stages):
     assert "sqlite3" not in text
 
 
-def test_a_step_to_itself_is_empty(two_stages):
+def test_a_step_to_itself_is_empty(two_stages, step_diff):
     assert step_diff(two_stages[0], two_stages[0]) == ""
 
 
-def test_it_works_inside_a_git_hook(two_stages, monkeypatch, tmp_path):
+def test_it_works_inside_a_git_hook(two_stages, step_diff, monkeypatch, tmp_path):
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other-index"))
     assert "rename from chatserver.py" in step_diff(*two_stages)
@@ -57,4 +68,4 @@ def test_the_step_from_1_to_2(answer):
 def test_git_is_missing(two_stages, monkeypatch):
     monkeypatch.setattr(stepdiff.shutil, "which", lambda name: None)
     with pytest.raises(NoGit, match="git is missing"):
-        step_diff(*two_stages)
+        show_step(*two_stages)

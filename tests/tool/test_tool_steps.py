@@ -9,8 +9,8 @@ import zipfile
 import pytest
 
 from tests.support.servers import free_ports
-from tutorial import steps
 from tutorial.stages import ROOT, load_stages
+from tutorial.steps import commits as steps
 
 STAGES = load_stages()
 TAGS = [f"stage{stage.number}" for stage in STAGES]

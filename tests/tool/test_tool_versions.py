@@ -5,11 +5,11 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from tutorial import versions
-from tutorial.checks import read_lock
 from tutorial.cli import main
+from tutorial.doctor.checks import read_lock
+from tutorial.setup import versions
+from tutorial.setup.versions import Behind, NoIndex, behind
 from tutorial.stages import ROOT
-from tutorial.versions import Behind, NoIndex, behind
 
 PINS = read_lock((ROOT / "requirements.lock").read_text("utf-8"))
 PAGES = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md")]

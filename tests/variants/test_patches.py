@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tutorial.checks import find_browser
-from tutorial.judge import Judge, Kind, Verdict
-from tutorial.limits import Limits
+from tutorial.check.judge import Judge
+from tutorial.check.limits import Limits
+from tutorial.check.verdict import Kind, Verdict
+from tutorial.doctor.checks import find_browser
 from tutorial.stages import find_stage
 
 pytestmark = pytest.mark.thorough  # It judges the tests, and no stage.

@@ -31,9 +31,10 @@ from twisted.python.threadpool import ThreadPool
 from twisted.web.server import Request, Site
 from wsproto.connection import Connection
 
-from tutorial.checks import find_browser
-from tutorial.judge import Judge, Kind
-from tutorial.limits import Limits
+from tutorial.check.judge import Judge
+from tutorial.check.limits import Limits
+from tutorial.check.verdict import Kind
+from tutorial.doctor.checks import find_browser
 from tutorial.settings import plain
 from tutorial.stages import LEFT_BEHIND, ROOT, Stage, load_snapshots, load_stages
 

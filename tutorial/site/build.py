@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tutorial.site import measure, render
-from tutorial.site.expand import LAB_TABLE, Expansion, count_lines, locked
+from tutorial.site import measured, render
+from tutorial.site.expand import (
+    LAB_TABLE,
+    Expansion,
+    PlainExpansion,
+    count_lines,
+    locked,
+)
 from tutorial.site.generated import generated_pages, switcher_data
 from tutorial.site.lab import Lab
 from tutorial.site.pages import DOCS, Page
@@ -27,15 +33,24 @@ class Build:
             return markdown
         whole = (DOCS / path).read_text("utf-8")
         offset = whole.count("\n") - markdown.count("\n")
-        inline = {
+        expansion = Expansion(Page(path, markdown, offset, meta), self._inline())
+        self.expansions[path] = expansion
+        return expansion.markdown()
+
+    def _inline(self) -> dict:
+        return {
             "lab": self.lab.cell,
             "lines": count_lines,
             "version": locked,
-            "measured": measure.value,
+            "measured": measured.value,
         }
-        expansion = Expansion(Page(path, markdown, offset, meta), inline)
-        self.expansions[path] = expansion
-        return expansion.markdown()
+
+    def plain(self, page: Page) -> str:
+        """A page's Markdown with nothing left to fill in. Raises PageError."""
+        text = PlainExpansion(page, self._inline()).markdown()
+        if LAB_TABLE in text:
+            text = text.replace(LAB_TABLE, self.lab.html_table())
+        return text
 
     def content(self, path: str, html: str) -> str:
         """A page's HTML with the code in the place of the marks."""

@@ -1,4 +1,4 @@
-"""Turns the directives of a page into HTML."""
+"""Turns the directives of a page into HTML, or into Markdown that is whole."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from html import escape
 
-from tutorial.site import render
-from tutorial.site.measure import kept
+from tutorial.site import free_threads, plain, render, tested
+from tutorial.site.measured import kept
 from tutorial.site.pages import DIRECTIVE, Directive, Fence, Page
 from tutorial.site.plot import delay_plot
 from tutorial.stages import ROOT, find_stage
@@ -24,6 +24,8 @@ class Expansion:
 
     The marks survive Markdown at any depth, where a block of HTML would not.
     """
+
+    drawn = render  # what code is drawn by
 
     def __init__(self, page: Page, inline: dict[str, Callable[..., str]]):
         self.page = page
@@ -42,7 +44,7 @@ class Expansion:
                 if block.edits or block.is_short:
                     lines[block.line : block.end] = [""] * (block.end - block.line)
             else:
-                lines[block.line - 1] = block.indent + self._block(block)
+                lines[block.line - 1] = self._block(block)
                 inside.add(block.line - 1)
         for number, text in enumerate(lines):
             if number not in inside:
@@ -59,16 +61,13 @@ class Expansion:
         if block.edits:
             if block.is_step:
                 self.edits.apply(block)
-            html = render.edit(block.edits, block.hunk, block.is_step)
-            return block.indent + self._mark(html)
+            html = self.drawn.edit(block.edits, block.hunk, block.is_step)
+            return self._put(html, block.indent)
         if block.is_short:
             typed = [line for line in block.body if line.startswith(("$ ", "^C"))]
-            codes = (
-                f"<code>{escape(line.removeprefix('$ '))}</code>" for line in typed
-            )
-            where = f"{escape(block.attributes['title'])}, again"
-            html = f'<p class="again">{where}: {", then ".join(codes)}</p>'
-            return block.indent + self._mark(html)
+            words = [line.removeprefix("$ ") for line in typed]
+            html = self.drawn.again(block.attributes["title"], words)
+            return self._put(html, block.indent)
         kept = {k: v for k, v in block.attributes.items() if k == "title"}
         terminal = block.attributes.get("terminal")
         if terminal and "title" not in kept:
@@ -77,31 +76,29 @@ class Expansion:
         return f"{block.indent}```{block.language}{words}"
 
     def _block(self, block: Directive) -> str:
-        html = getattr(self, f"_{block.name.replace('-', '_')}")(block)
+        shown = getattr(self, f"_{block.name.replace('-', '_')}")(block)
         if block.name in ("left_wrong", "picture"):
-            return html.replace("\n", f"\n{block.indent}")  # this is Markdown
-        return self._mark(html)
+            return indented(shown, block.indent)
+        return self._put(shown, block.indent)
 
-    def _mark(self, html: str) -> str:
+    def _put(self, html: str, indent: str) -> str:
         mark = f"siteblock{len(self.html):04}of{abs(hash(self.page.path)):x}"
         self.html[mark] = html
-        return mark
+        return indent + mark
 
     def _step(self, block: Directive) -> str:
         if self.edits is None:
             raise self.page.error(block.line, "a step needs the page of a stage")
         change = self.edits.apply(block)
-        return render.step(change, self.edits.files.get(change.path))
+        return self.drawn.step(change, self.edits.files.get(change.path))
 
     _delete = _copy = _step
 
     def _green(self, block: Directive) -> str:
-        subject = escape(" ".join(block.arguments).strip('"'))
-        name = f'<strong class="no-spelling">{subject}</strong>'
-        return f'<p class="green">All is green: {name}</p>'
+        return self.drawn.green(" ".join(block.arguments).strip('"'))
 
     def _code(self, block: Directive) -> str:
-        return render.listing(self.page.listing(block))
+        return self.drawn.listing(self.page.listing(block))
 
     def _left_wrong(self, block: Directive) -> str:
         lines, beside = [], []
@@ -129,15 +126,8 @@ class Expansion:
         if len(block.arguments) not in (2, 3) or block.arguments[2:] not in ((), WIDE):
             raise self.page.error(block.line, "picture needs a name and an alt text")
         name, alt = block.arguments[0], block.arguments[1].strip('"')
-        up = "../" * self.page.path.count("/")
-        both = "".join(
-            f"![{alt}]({up}img/{name}-{shade}.png#only-{shade})"
-            for shade in ("light", "dark")
-        )
-        if not block.arguments[2:]:
-            return both
-        region = 'role="region" aria-label="A wide picture" tabindex="0"'
-        return f'<div class="wide picture" {region} markdown>\n\n{both}\n\n</div>'
+        path = f"{'../' * self.page.path.count('/')}img/{name}"
+        return self.drawn.picture(path, alt, bool(block.arguments[2:]))
 
     def _plot(self, block: Directive) -> str:
         if block.arguments != ("delay",):
@@ -147,10 +137,13 @@ class Expansion:
     def _lab_table(self, block: Directive) -> str:
         return LAB_TABLE
 
+    def _free_threads(self, block: Directive) -> str:
+        return free_threads.html_table(free_threads.kept())
+
     def _versions(self, block: Directive) -> str:
-        names = ("Django", "Twisted", "wsproto", "pytest", "pytest-twisted", "mkdocs")
         rows = "".join(
-            f"<tr><td>{name}</td><td>{escape(locked(name))}</td></tr>" for name in names
+            f"<tr><td>{name}</td><td>{escape(locked(name))}</td></tr>"
+            for name in tested.NAMES
         )
         head = "<tr><th>Package</th><th>Version</th></tr>"
         today = datetime.date.today().isoformat()
@@ -158,6 +151,9 @@ class Expansion:
             f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
             f"<p>Built on {today} with Python {platform.python_version()}.</p>"
         )
+
+    def _tested(self, block: Directive) -> str:
+        return tested.html_table(tested.kept())
 
     def _inline(self, text: str, number: int) -> str:
         def one(match):
@@ -170,6 +166,20 @@ class Expansion:
         if DIRECTIVE.fullmatch(shown) or "{{" in shown:
             raise self.page.error(number, f"no such directive: {shown.strip()}")
         return shown
+
+
+class PlainExpansion(Expansion):
+    """The same page as Markdown that is whole: code stands in fences, as it is."""
+
+    drawn = plain
+
+    def _put(self, text: str, indent: str) -> str:
+        return indented(f"\n{text}\n", indent)
+
+
+def indented(text: str, indent: str) -> str:
+    """Markdown at the depth of `indent`; an empty line stays one."""
+    return "\n".join(line and indent + line for line in text.split("\n"))
 
 
 LAB_TABLE = "<!-- the table of the laboratory -->"

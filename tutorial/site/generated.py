@@ -29,11 +29,11 @@ class Generated:
         """Add Markdown."""
         self.lines += lines
 
-    def mark(self, html: str, indent: str = "") -> None:
+    def mark(self, html: str) -> None:
         """Add HTML, as a paragraph of its own."""
         name = f"generated{len(self.html):04}in{abs(hash(self.path)):x}"
         self.html[name] = html
-        self.lines += ["", indent + name, ""]
+        self.lines += ["", name, ""]
 
     @property
     def markdown(self) -> str:
@@ -45,6 +45,11 @@ class Generated:
         for name, body in self.html.items():
             html = html.replace(f"<p>{name}</p>", body)
         return html
+
+    def whole(self) -> str:
+        """The page's Markdown with the code in the place of the marks, as HTML."""
+        lines = (self.html.get(line, line) for line in self.markdown.split("\n"))
+        return render.breakable("\n".join(lines))
 
 
 def generated_pages() -> list[Generated]:
@@ -188,6 +193,8 @@ def _file_diff(edit: FileEdit, moves, shown_above: bool = False) -> str:
     gone: list[int] = []
 
     def flush_gone():
+        if not gone:
+            return
         lines = [edit.lines[i] for i in gone]
         names = _names_in(edit, lines, "old")
         if names:

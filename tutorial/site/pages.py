@@ -221,7 +221,9 @@ BLOCK_DIRECTIVES = (
     "picture",
     "plot",
     "lab-table",
+    "free-threads",
     "versions",
+    "tested",
 )
 
 

@@ -23,10 +23,9 @@ from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
-from tutorial.checks import CHROMIUM_FLAGS, find_browser
-from tutorial.processes import free_ports
+from tutorial.doctor.checks import CHROMIUM_FLAGS, find_browser
+from tutorial.processes import end, free_ports
 from tutorial.site.pages import DOCS
-from tutorial.site.story import end
 from tutorial.stages import ROOT, find_stage
 
 PICTURES = DOCS / "img"

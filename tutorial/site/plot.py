@@ -25,7 +25,7 @@ def y_of(count: float, clients: int) -> float:
 def delay_plot(found: dict) -> str:
     """How many pollers have one message after how long, stage 3 and stage 5.
 
-    `found` is what `measure.take` returns.
+    `found` is what `measured.kept` returns.
     """
     clients = found["clients"]
     marks = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from html import escape
 
 from pygments import highlight
@@ -47,6 +48,11 @@ def plain(self, lexer, stream, options):
 
 def highlighted(lines: list[str], path: str) -> list[str]:
     """Each line of a file as HTML, without its end."""
+    return _highlighted("\n".join(lines), path)[: len(lines)]
+
+
+@cache  # Each step of a chapter shows a piece of the same file.
+def _highlighted(text: str, path: str) -> list[str]:
     options = {"stripnl": False, "ensurenl": False}
     try:
         if path.endswith(".html"):  # all of them are Django's
@@ -57,8 +63,7 @@ def highlighted(lines: list[str], path: str) -> list[str]:
         lexer = TextLexer(**options)
     lexer.add_filter(plain())
     formatter = HtmlFormatter(nowrap=True)
-    shown = highlight("\n".join(lines), lexer, formatter).split("\n")
-    return shown[: len(lines)]
+    return highlight(text, lexer, formatter).split("\n")
 
 
 def line(html: str, mark: str = " ") -> str:
@@ -172,6 +177,29 @@ def listing(shown: Listing) -> str:
     ]
     text = caption(shown.path, shown.label)
     return figure(text, code(body, copied), listing=shown.path)
+
+
+def again(where: str, typed: list[str]) -> str:
+    """What is typed once more, in a line."""
+    codes = (f"<code>{escape(words)}</code>" for words in typed)
+    return f'<p class="again">{escape(where)}, again: {", then ".join(codes)}</p>'
+
+
+def green(subject: str) -> str:
+    """That all is green here, and what the commit is called."""
+    name = f'<strong class="no-spelling">{escape(subject)}</strong>'
+    return f'<p class="green">All is green: {name}</p>'
+
+
+def picture(path: str, alt: str, is_wide: bool) -> str:
+    """Markdown of a picture in two shades. A small window scrolls a wide one."""
+    both = "".join(
+        f"![{alt}]({path}-{shade}.png#only-{shade})" for shade in ("light", "dark")
+    )
+    if not is_wide:
+        return both
+    region = 'role="region" aria-label="A wide picture" tabindex="0"'
+    return f'<div class="wide picture" {region} markdown>\n\n{both}\n\n</div>'
 
 
 def wide(label: str, table: str) -> str:

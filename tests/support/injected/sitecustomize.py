@@ -4,5 +4,8 @@ import os
 
 import tutorial_guard  # noqa: F401
 
+if "TUTORIAL_READS" in os.environ:
+    import tutorial_reads  # noqa: F401
+
 if "SCRIPTED_CLOCK" in os.environ:
     import tutorial_clock  # noqa: F401

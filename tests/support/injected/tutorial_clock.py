@@ -24,7 +24,7 @@ _real, _real_ns, _real_monotonic = time.time, time.time_ns, time.monotonic
 def _number(file):
     """The number in a file, None if there is none."""
     try:
-        return float(file.read_text())
+        return float(file.read_text("utf-8"))
     except FileNotFoundError:
         return None
 

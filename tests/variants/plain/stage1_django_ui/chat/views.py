@@ -4,7 +4,7 @@ from .models import ChatRoom
 
 
 class Rooms(ListView):
-    queryset = ChatRoom.objects.order_by("-pk")
+    queryset = ChatRoom.objects.order_by("name")
     template_name = "rooms.html"
 
 

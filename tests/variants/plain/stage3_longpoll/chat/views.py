@@ -7,7 +7,7 @@ TALK = f"127.0.0.1:{settings.TALK_PORT}"
 
 
 class Rooms(ListView):
-    queryset = ChatRoom.objects.order_by("-pk")
+    queryset = ChatRoom.objects.order_by("name")
     template_name = "rooms.html"
 
 

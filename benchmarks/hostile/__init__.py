@@ -1,0 +1,1 @@
+"""Who means harm to a chat server, and who only wants to talk meanwhile."""

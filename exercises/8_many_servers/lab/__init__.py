@@ -1,0 +1,4 @@
+"""The laboratory, one floor higher: which design loses, with two servers on one engine?
+
+Run `python -m lab`.
+"""

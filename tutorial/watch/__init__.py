@@ -1,0 +1,1 @@
+"""Judge a folder at each save: `tutorial watch`."""
