@@ -25,7 +25,8 @@ from tutorial.stages import ROOT
 
 from .hostile import doors, protocol
 from .hostile.attacks import AT_LEAST, ATTACKS
-from .hostile.site import Site, plainly, sizes
+from .hostile.line import look_in
+from .hostile.site import FULL_ROOM, Site, plainly, sizes
 from .reports import last_of, leave, numbers, part_table, short, shown
 from .servers import Failed, allow_many_sockets
 
@@ -124,6 +125,8 @@ def attack(
     """
     kind = ATTACKS[name]
     seconds = min(kind.lasts or kind.patience, patience or kind.patience)
+    # Whoever opens the full room first has its history loaded, and that is no harm.
+    look_in(site.where, FULL_ROOM)
     tracebacks, before = site.tracebacks(), site.memory()
 
     def act() -> dict:

@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from .site import Where
@@ -86,6 +87,15 @@ def shows(where: Where, room: int = 1, user: int = 1) -> list[str]:
     """The header lines of a request with a good token."""
     token = where.token(room, user)
     return [f"Origin: {where.origin}", f"Authorization: Bearer {token}"]
+
+
+def look_in(where: Where, room: int) -> None:
+    """Ask once for the history of a room, and read the answer. Raises OSError."""
+    question = head(where, "GET /", *shows(where, room), "Connection: close")
+    with closing(connect(where)) as connection:
+        connection.sendall(question)
+        while connection.recv(1 << 16):
+            pass
 
 
 def handshake(where: Where, *more: str, origin: bool = True, host: bool = True):

@@ -60,8 +60,11 @@ def test_a_snapshot_keeps_its_contract(told, stage):
     words += ["-n", "auto", "--dist", "loadscope", f"--stage={stage.id}"]
     code, said = told("-m", "pytest", *words, "tests/contract")
     assert code == 0, said
-    passed = int(re.search(r"(\d+) passed", said)[1])
-    assert passed > (10 if stage.number == 1 else 60)
+    counts = {
+        how: int(many) for many, how in re.findall(r"(\d+) (passed|skipped)", said)
+    }
+    # It was asked, and not left out for want of something.
+    assert counts["passed"] > counts.get("skipped", 0), said
 
 
 @thorough
