@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import axe_playwright_python
 import pytest
@@ -342,6 +344,25 @@ def test_each_day_has_a_line_of_its_own(window):
         "days, and nowhere else, a line should name the day, with its year. Between "
         f"the messages, the newest first, are so many: {between}. The list shows "
         f"{shown}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour"), [("America/St_Johns", 21), ("Pacific/Auckland", 6)]
+)
+def test_a_day_is_named_as_it_is_where_you_are(window, zone, hour):
+    ann, dates = window(timezone_id=zone, locale="en-GB"), (10, 20, 30)
+    times = [datetime(2026, 1, day, hour, tzinfo=ZoneInfo(zone)) for day in dates]
+    told = [time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z") for time in times]
+    Telling(ann, *(message(number, at) for number, at in enumerate(told, start=1)))
+    ann.join()
+    block(ann, "said 03")
+    named = [line for line in ann.log.inner_text().splitlines() if "2026" in line]
+    wrong = [line for line in named if not re.search(r"\b(10|20|30)\b", line)]
+    assert named and not wrong, (
+        f"Read in {zone}, three messages were said on January 10, 20 and 30, at {hour} "
+        f"o'clock. In Greenwich it was {told}. The lines of the days should name them "
+        f"as they are where the reader is. They are {named}."
     )
 
 

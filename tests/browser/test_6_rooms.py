@@ -16,6 +16,12 @@ KINDS = pytest.mark.parametrize(
     "rooms", ["/chats/", "/chats/long_poll/"], ids=["socket", "polling"]
 )
 
+# The laptop is opened again, and has a network again.
+BACK = """
+for (const what of ["online", "focus", "pageshow"]) dispatchEvent(new Event(what));
+document.dispatchEvent(new Event("visibilitychange"));
+"""
+
 # The page has another token, once, than the server gave it: one character is changed.
 ALTER_TOKEN = """
 new MutationObserver((_, observer) => {
@@ -71,6 +77,7 @@ def test_a_page_whose_token_is_refused_says_so_and_rests(clocked, rooms, why):
         ann.box.press("Enter")
         expect(ann.box).to_have_value("a text that is not lost")
         before = len(asked)
+        ann.page.evaluate(BACK)
         pass_time(ann, 60)
         assert not asked[before:], (
             f"A page whose token is {why} should not knock again and again: the token "
@@ -80,6 +87,20 @@ def test_a_page_whose_token_is_refused_says_so_and_rests(clocked, rooms, why):
         ann.chat.clock.release()
     ann.page.reload()
     ann.is_connected()
+    ann.forgive("Failed to load resource")
+
+
+@pytest.mark.stages(6, 7)  # Then the list keeps it.
+def test_a_text_that_is_posted_with_an_old_token_is_not_lost(tab):
+    ann = tab().join("/chats/long_poll/")
+    ann.chat.clock.set(time.time() + WEEK)
+    try:
+        ann.say("said a week later")
+        expect(
+            ann.box, "a text stays in the box when its token is refused"
+        ).to_have_value("said a week later")
+    finally:
+        ann.chat.clock.release()
     ann.forgive("Failed to load resource")
 
 

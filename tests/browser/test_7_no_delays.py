@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -257,11 +258,21 @@ def test_a_server_that_hangs_is_noticed(tab):
     paul.forgive("Failed to load resource")
 
 
-def test_two_windows_of_one_browser_wait_side_by_side(tab):
+def duplicate(window, copy) -> None:
+    """Have `copy` begin with what a browser gives a duplicate of `window`."""
+    stored = window.page.evaluate("({...sessionStorage})")
+    copy.begin_with(f"Object.assign(sessionStorage, {json.dumps(stored)})")
+    copy.opened = True  # It is no new window, which would begin with nothing.
+
+
+@pytest.mark.parametrize("opened", ["anew", "as a copy"])
+def test_two_windows_of_one_browser_wait_side_by_side(tab, opened):
     ann, bob = tab(), tab()
     with Parking(ann.chat) as server:
         for window in (ann, bob):
             by_another_port(window, server.server_port)
+            if window == bob and opened == "as a copy":
+                duplicate(ann, bob)
             window.join("/chats/long_poll/")
 
         def both_wait() -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import select
+import socket
 from contextlib import ExitStack
 from functools import partial
 
@@ -352,6 +354,26 @@ def test_nobody_loses_a_text_by_loading_the_page_again(tab, line_of, rooms):
     )
 
 
+def test_nobody_loses_a_refused_text_by_loading_the_page_again(tab):
+    ann, asked = tab(), []
+
+    def leave(dialog):
+        asked.append(dialog.type)
+        dialog.accept()
+
+    ann.answer_sockets("**/ws", partial(close_at, "too much"))
+    ann.join()
+    ann.listen("dialog", leave)
+    ann.say("too much")
+    has_state(ann, "too much", "failed")
+    ann.page.reload()
+    assert asked or state(ann, "too much").count(), (
+        "Somebody typed a text that the server refused, and pressed F5. It stands "
+        "nowhere else. The page should keep it, or the browser should ask first: that "
+        "is the beforeunload event. Nobody asked, and the text is gone."
+    )
+
+
 @KINDS
 def test_a_newcomer_is_not_read_the_whole_history(tab, rooms):
     ann, bob = tab().join(rooms), tab()
@@ -418,3 +440,24 @@ def test_a_page_that_nobody_answers_tries_again(window):
         "A page opened a WebSocket, and the server let it in and said nothing. Within "
         f"half a minute it should try again. It tried {server.attempts} times."
     )
+
+
+def test_a_server_that_does_not_even_open_the_socket_is_noticed(window):
+    ann = window()
+    ann.take_clock(time=0)
+    ann.clock.pause_at(1000)
+    with socket.create_server(("127.0.0.1", 0)) as mute, ExitStack() as stack:
+        by_another_port(ann, mute.getsockname()[1])
+        ann.open()
+        for attempt in ("its first attempt", "its next one"):
+            took = select.select([mute], [], [], COMES_BACK / 1000)[0]
+            assert took, (
+                "A page connects to a server that takes the connection and says "
+                "nothing at all, not even that the socket is open. Within a minute it "
+                f"should give up and try again. {attempt.capitalize()} never came."
+            )
+            stack.callback(mute.accept()[0].close)
+            pass_time(ann, 60)
+        assert ann.status.text_content().strip(), "The page should say how it stands."
+        ann.page.close()
+    forgive(ann)

@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 
 from tests.contract.test_3_longpoll import says_why
 from tests.contract.test_6_rooms import code, knocking
+from tests.contract.test_7_no_delays import fall_behind, on_linux
 from tests.support.clients import Client, Opcode, RawClient, short
 from tests.support.polling import Request, ask, cursor_of, numbered, post, settle
 from tests.support.servers import comes_true, cookie_header
@@ -681,6 +682,22 @@ def test_who_asks_is_told_who_is_here_and_nothing_else_happens(chat, own_room):
             "Who is here is no message and moves no cursor: the first message of the "
             f"room has the number 1. The batch was {batch}."
         )
+
+
+@on_linux
+def test_who_was_slow_for_a_moment_hears_who_has_come_meanwhile(chat, own_room):
+    with (
+        Client(chat, ANN, own_room) as ann,
+        RawClient(chat, receive_buffer=4096, room=own_room, user=CY) as slow,
+    ):
+        fall_behind(ann, slow)
+        with Client(chat, BOB, own_room, user=BOB):
+            sees(ann, ANN, BOB, CY, because="Bob has come")
+            what = (
+                "tell a socket that read nothing for a moment, and reads again, that "
+                "Bob has come meanwhile"
+            )
+            slow.read_until(BOB.encode(), what)
 
 
 def test_a_reconnect_is_no_flicker(chat, own_room):

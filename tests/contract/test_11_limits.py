@@ -24,6 +24,7 @@ from tests.support.strangers import (
 
 SINCE_STAGE = 11
 ANN, BOB = "Ann", "Bob"
+MOST_HEAD = 12_000  # bytes
 HEAD_SECONDS = 10  # for a whole head, and as long again for the body
 IDLE_SECONDS = 75  # without a request
 BODY = 65_536  # bytes of a POST's body, and of a WebSocket message
@@ -222,13 +223,18 @@ def test_the_longest_message_is_not_too_large(usual, room, honest):
             assert event, f"The longest message by socket: {CLOSED}."
 
 
-@pytest.mark.parametrize("what", ["one long header", "many headers", "a long address"])
+@pytest.mark.parametrize(
+    "what", ["one long header", "many headers", "a long address", "a little too long"]
+)
 def test_a_head_that_is_too_large_is_refused(usual, what):
     size = 40_000
+    whole = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: %s\r\n\r\n"
     head = {
         "one long header": b"GET / HTTP/1.1\r\nX-Long: " + b"x" * size,
         "many headers": b"GET / HTTP/1.1\r\n" + b"X-Many: 1\r\n" * (size // 11),
         "a long address": b"GET /?" + b"x" * size,
+        # It has its end, and comes all at once.
+        "a little too long": whole % (b"x" * (MOST_HEAD + 100 - len(whole))),
     }[what]
     with Line(usual) as line:
         line.send(head)
@@ -237,8 +243,9 @@ def test_a_head_that_is_too_large_is_refused(usual, what):
             came += data
         status = came.split(maxsplit=2)[1:2]
         assert status in ([b"400"], [b"414"], [b"431"]), (
-            f"A head of {size} bytes, {what}, should be refused before it ends, with "
-            f"431 or 400, and the connection closed. The server said {came[:100]!r}."
+            f"A head may have {MOST_HEAD} bytes. One of {len(head)}, {what}, should be "
+            "refused with 431, 414 or 400, and the connection closed. The server said "
+            f"{came[:100]!r}."
         )
 
 
@@ -259,11 +266,12 @@ def piece(data: bytes, opcode: Opcode = Opcode.CONT) -> Frame:
     return Frame(opcode, data, fin=False)
 
 
-def test_a_message_that_grows_too_large_is_ended(usual, room, eve):
+@pytest.mark.parametrize("between", [[], [Frame(Opcode.PING, b"?")]], ids=len)
+def test_a_message_that_grows_too_large_is_ended(usual, room, eve, between):
     with Wire(usual, eve, room) as wire:
         wire.is_in().frames(piece(b"x" * 4096, Opcode.TEXT))
         for _ in range(BODY // 4096):
-            wire.frames(piece(b"x" * 4096))
+            wire.frames(*between, piece(b"x" * 4096))
         because = f"{BODY + 4096} bytes of a message have come, which has no end yet"
         wire.is_closed_with(1009, because=because)
 
@@ -283,14 +291,25 @@ def test_a_frame_that_is_too_large_is_ended_by_its_header(usual, room, eve, size
 HALF_A_FRAME = b"\x81\xe4" + bytes(4) + b"x" * 10
 
 
-@pytest.mark.parametrize("what", ["a fragment", "half a frame", "half a header"])
+@pytest.mark.parametrize(
+    "what", ["a fragment", "a fragment and a ping", "half a frame", "half a header"]
+)
 def test_a_message_that_does_not_end_is_given_up(usual, room, eve, what):
+    fragment = piece(b"x", Opcode.TEXT).serialize(mask=True)
+    ping = Frame(Opcode.PING, b"").serialize(mask=True)
     begins = {
-        "a fragment": piece(b"x", Opcode.TEXT).serialize(mask=True),
+        "a fragment": fragment,
+        "a fragment and a ping": fragment
+        + Frame(Opcode.PING, b"").serialize(mask=True),
         "half a frame": HALF_A_FRAME,
         "half a header": b"\x81\xfe\x00",
     }[what]
-    more = {"a fragment": piece(b"x").serialize(mask=True), "half a frame": b"x"}
+    goes_on = piece(b"x").serialize(mask=True)
+    more = {
+        "a fragment": goes_on,
+        "a fragment and a ping": goes_on + ping,
+        "half a frame": b"x",
+    }
     with Wire(usual, eve, room) as wire, Wire(usual, eve, room) as dribbles:
         for one in (wire, dribbles):
             one.is_in().send(begins)

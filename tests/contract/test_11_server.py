@@ -660,6 +660,20 @@ def test_who_guesses_passwords_has_to_wait(door, guessed):
     is_told_to_wait(logs_in(Visitor(door), ANN), "A login with the right password")
 
 
+def test_however_a_name_is_spelled_it_is_one_name(door):
+    another_address()  # skips where there is none
+    name = fresh_name("guest")
+    signs_up(Visitor(at(door, "127.7.3.1")), name)
+    # Letters of another width, and blanks: Django's form takes them for the same name.
+    wide = "".join(chr(ord(letter) + 0xFEE0) for letter in name)
+    spelled = [name, wide, f" {name} ", wide[:1] + name[1:], name[:1] + wide[1:]]
+    for number, typed in enumerate(spelled[: GUESSES + 1]):
+        answer = logs_in(Visitor(at(door, f"127.7.4.{number + 1}")), typed, "wrong")
+        if number < GUESSES:
+            assert answer.status == 200, f"a wrong password: {answer.status}"
+    is_told_to_wait(answer, "A login by the same name in another spelling")
+
+
 def test_who_signs_up_again_and_again_has_to_wait(door, guessed):
     # Whether wrong logins and sign-ups have one limit or two, is yours.
     for _ in range(GUESSES + 1):

@@ -9,16 +9,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from datetime import datetime
+from itertools import pairwise
 
 import pytest
 
 from tests.contract.test_9_persistence import AWAY_SECONDS, away
 from tests.support.clients import SECONDS, Client
 from tests.support.polling import Answer, Reply, ask, cursor_of, post, posting, settle
-from tests.support.servers import comes_true, wait_until
+from tests.support.servers import USERS, comes_true, wait_until
 
 SINCE_STAGE = 12
 ANN, BOB, CY = "Ann", "Bob", "Cy"
+OTHER_NAME = "Anna"
 # Where other things run beside a test, it has more patience, and all takes longer.
 BUSY = max(1.0, SECONDS / 3)
 BLOCKED = 2.0  # seconds; who looks for new rooms only now and then takes longer
@@ -746,6 +749,13 @@ def test_there_is_no_seam_between_the_engine_and_the_database(many, room):
     first = found[0]["seq"]
     all_found = pages(many[0], room, first - 1) + dense(found)
     assert all_found == texts, f"Page by page all comes, once: {all_found}."
+    times = [datetime.fromisoformat(message["said_at"]) for message in found]
+    early = [one for one, time in enumerate(pairwise(times)) if time[1] < time[0]]
+    assert not early, (
+        "One message was said after the other, each when the one before was "
+        f"acknowledged. {len(early)} of {len(found)} times do not say so: "
+        f"{found[early[0]]['said_at']}, and then {found[early[0] + 1]['said_at']}."
+    )
 
 
 def test_an_engine_that_is_empty_goes_on_where_the_database_ends(many, room):
@@ -762,6 +772,26 @@ def test_an_engine_that_is_empty_goes_on_where_the_database_ends(many, room):
             "the engine is empty, and the database has three messages, so the next one "
             "is number 4",
         )
+
+
+def test_what_an_engine_without_memory_takes_twice_is_there_twice(many, room):
+    said(many, room, *(f"{number}" for number in range(MANY_TEXTS)))
+    first = stored(many, room, "again")
+    _, last = said(many, room, *(f"then {number}" for number in range(MANY_TEXTS)))
+    many[0].moved(room, last)
+    many.engine.flush()
+    many.engine.restart()
+    _, seq = stored(many, room, "again")
+    if seq == first[1]:
+        return  # It was looked up in the database, and is no other one.
+    _, seq = said(many, room, "the end")
+    many[0].moved(room, seq)
+    found = pages(many[0], room, seq)
+    assert found.count("again") == 2, (
+        "Something was said again, with its id, to an engine that had lost all. It was "
+        "acknowledged as another message, and should be in the database twice. It is "
+        f"there {found.count('again')} times."
+    )
 
 
 def test_while_the_database_is_away_all_go_on(many, room):
@@ -804,6 +834,29 @@ def test_who_is_here_is_one_list(many, room):
             )
     with Client(many[2], "Ann", room, user=ANN):
         until(lambda: names(many[2], room) == {ANN}, SOON + 5, "Bob has gone")
+
+
+def test_somebody_has_one_name_at_all_servers(many, room):
+    first, rename = many[0], "users.filter(username={!r}).update(username={!r})"
+    try:
+        with Client(first, "Ann", room, user=ANN):
+            first.shell(USERS + rename.format(ANN, OTHER_NAME))
+            page = first.get(room, user=ANN).text
+            token = first.token_in(page, room)
+            with Client(many[1], "Ann, renamed", room, token=token):
+                told: list[set[str]] = []
+
+                def all_agree() -> bool:
+                    told[:] = [names(chat, room) for chat in many]
+                    return all(each == {OTHER_NAME} for each in told)
+
+                assert comes_true(all_agree, SOON), (
+                    f"Ann is at a server as {ANN}, was renamed then, and is at another "
+                    f"one as {OTHER_NAME}. Her newest ticket has the right name, "
+                    f"wherever somebody asks. The servers say {told}."
+                )
+    finally:
+        first.shell(USERS + rename.format(OTHER_NAME, ANN))
 
 
 def test_who_is_here_stays_on_the_list_whatever_the_clocks_say(many, room):

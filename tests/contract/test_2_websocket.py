@@ -276,9 +276,10 @@ def test_without_a_list_the_usual_pages_are_let_in(chat):
 
 @pytest.mark.stages(2, 5)
 def test_origins_may_be_typed_as_people_type(chat):
-    typed = " http://Chat.example:80/ , HTTP://localhost:8123 "
+    typed = " http://Chat.example:80/ , HTTP://localhost:8123, http://[::1]:8000 "
+    pages = ("http://chat.example", "http://localhost:8123", "http://[::1]:8000")
     with beside(chat, CHAT_ORIGINS=typed) as port:
-        for origin in ("http://chat.example", "http://localhost:8123"):
+        for origin in pages:
             status = status_of(chat, handshake(chat, Origin=origin), port)
             assert status == 101, (
                 f"Somebody sets CHAT_ORIGINS to {typed!r}. A browser sends {origin} "

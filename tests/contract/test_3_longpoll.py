@@ -130,6 +130,15 @@ def test_pollers_hear_what_sockets_say(chat):
         paul.hears("by socket", because="pollers and sockets share one conversation")
 
 
+@pytest.mark.stages(3, 7)
+def test_an_empty_text_of_a_socket_hides_nothing_from_pollers(chat):
+    paul = newcomer(chat, "Paul")
+    with Client(chat, "Ann") as ann:
+        ann.say("")
+        ann.say("behind it")
+        paul.until("behind it")
+
+
 def test_a_parked_poll_hears_a_socket_by_the_next_sweeps(chat):
     cursor, took = newcomer(chat, "Paul").lastupdate, []
     with Client(chat, "Ann") as ann:

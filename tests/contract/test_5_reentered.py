@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -69,4 +70,40 @@ def test_who_has_to_go_on_waiting_is_not_forgotten(chat):
         "Two polls waited, and there was something to say to one of them only. When "
         "there was something for the other, it should be told that, and was told "
         f"{told}."
+    )
+
+
+@pytest.mark.stages(5, 6)
+def test_a_poll_behind_a_parked_one_waits_like_any_other(chat):
+    paul, now = newcomer(chat, "Paul"), time.time()
+    head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {chat.token()}\r\n"
+    both = [
+        f"GET /{chat.query(cursor)} HTTP/1.1\r\n{head}{more}\r\n"
+        for cursor, more in (
+            (paul.lastupdate, ""),
+            (now + 1000, "Connection: close\r\n"),
+        )
+    ]
+    with socket.create_connection(("127.0.0.1", chat.chat_port), SECONDS) as raw:
+        raw.sendall("".join(both).encode())
+        chat.note("On one connection: two polls, one behind the other")
+        settle(chat)
+        post(chat, "for the first of the two")
+        came = raw.recv(65536)
+        settle(chat)  # By now the second one waits.
+        try:
+            chat.clock.set(now + 2000)
+            said = post(chat, "for the second of the two")
+            if said.reply["timestamp"] <= now + 1000:
+                return  # These stamps follow no clock, so nobody can be ahead of it.
+            with suppress(TimeoutError):
+                while data := raw.recv(65536):
+                    came += data
+        finally:
+            chat.clock.release()
+            chat.restart()  # The stamps of the next ones shall be of today.
+    assert b"for the second of the two" in came, (
+        "A poll was parked, and behind it, on its connection, came another one, for "
+        "which there was nothing yet when the first was answered. When there was, it "
+        f"should be answered, too. On the connection came {came!r}."
     )

@@ -179,18 +179,55 @@ def test_who_does_not_read_is_dropped(chat):
         )
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux for its queues")
-def test_who_is_slow_for_a_moment_misses_nothing(chat):
+def fall_behind(ann: Client, slow: RawClient) -> int:
+    """Let Ann talk until some of it waits in the server for `slow`, who reads nothing.
+
+    That is far less than a million bytes. Returns how many messages she has said, which
+    begin with their number.
+    """
     count = 0
+    while count * len(LINE) < slow.on_its_way() + 400_000:
+        numbers = range(count, count + PIECE)
+        texts = [f"number {n}. ".ljust(len(LINE), "-") for n in numbers]
+        for text in texts:
+            ann.say(text)
+        ann.hears(*texts, because="she said it, and she reads")
+        count += PIECE
+    return count
+
+
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="it asks Linux for its queues"
+)
+
+
+@on_linux
+def test_who_reads_nothing_for_a_minute_is_dropped_however_much_is_said(chat):
+    with Client(chat, "Ann") as ann, RawClient(chat, receive_buffer=4096) as stalled:
+        fall_behind(ann, stalled)
+        try:
+            for seconds in range(0, 80, 10):
+                chat.clock.pass_by(10)
+                ann.say(f"{seconds} s")
+                ann.hears(f"{seconds} s", because="she said it, and she reads")
+            settle(chat)
+            port = stalled.socket.getsockname()[1]
+            wait_until(
+                lambda: port not in chat.twisted.peers(),
+                lambda: (
+                    "a client has read nothing for 80 seconds, while a short message "
+                    "was said every ten. It is dropped after a minute, whatever others "
+                    "say meanwhile"
+                ),
+            )
+        finally:
+            chat.come_back()  # with the right clock
+
+
+@on_linux
+def test_who_is_slow_for_a_moment_misses_nothing(chat):
     with Client(chat, "Ann") as ann, RawClient(chat, receive_buffer=4096) as slow:
-        # Until some of it waits in the server, but far less than a million bytes.
-        while count * len(LINE) < slow.on_its_way() + 400_000:
-            numbers = range(count, count + PIECE)
-            texts = [f"number {n}. ".ljust(len(LINE), "-") for n in numbers]
-            for text in texts:
-                ann.say(text)
-            ann.hears(*texts, because="she said it, and she reads")
-            count += PIECE
+        count = fall_behind(ann, slow)
         last, came = b"number %d. " % (count - 1), b""
         what = "keep who is slow, and tell all that was said meanwhile"
         while last not in came:

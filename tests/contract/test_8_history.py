@@ -352,6 +352,27 @@ def test_a_socket_that_says_it_again_is_told_the_first_ones_number(chat, room):
         bob.hears("said once", "and then", "the end", because="each was said once")
 
 
+def test_an_id_is_known_as_long_as_its_message_is_kept(chat, room):
+    texts = [f"{number}" for number in range(KEPT)]
+    ids = [new_id() for _ in texts]
+    with Client(chat, "Ann", room) as ann:
+        for text, id in zip(texts, ids, strict=True):
+            ann.say(text, id)
+        ann.hears(*texts, because="she said it")
+        newest = ann.cursor[1]
+    # To say one again makes it no younger, and no other one older.
+    for number, count in ((0, 0), (1, 1)):
+        for _ in range(count):
+            post(chat, "one more", room=room)
+        reply = post(chat, texts[number], ids[number], room=room).reply
+        assert numbers(reply) == [newest - KEPT + 1 + number], (
+            f"{KEPT} messages were said, then the oldest was said again with its id, "
+            f"and one more came. So {KEPT} are kept, and each of them is known by its "
+            f"id. Number {newest - KEPT + 1 + number} was said again, and acknowledged "
+            f"as {numbers(reply)}."
+        )
+
+
 def test_by_whichever_door_it_comes_again_it_is_the_same_message(chat, room):
     name = new_id()
     with Client(chat, "Ann", room) as ann:
@@ -428,7 +449,10 @@ def test_a_token_that_is_no_text_is_refused(chat, room, token):
     is_refused(chat, room, f'{{"token": {token}}}', 4400, 4401)
 
 
-@pytest.mark.parametrize("query", ["?seq=", "?seq=x&epoch=y", "?epoch=y", "?seq=1.5"])
+HALF = ["?seq=", "?seq=1", "?epoch=y", "?seq=x&epoch=y", "?seq=1.5"]
+
+
+@pytest.mark.parametrize("query", HALF)
 def test_half_a_cursor_is_refused(chat, query):
     says_why(Request(chat, "GET", f"/{query}").answer(), 400, f"GET /{query}")
 

@@ -251,8 +251,11 @@ def test_a_number_of_nothing_brings_what_there_is(chat, before):
 
 
 @contextmanager
-def away(kept, postgres) -> Iterator[None]:
-    """Take the database away: nobody can write to it."""
+def away(kept, postgres, readable: bool = True) -> Iterator[None]:
+    """Take the database away: nobody can write to it.
+
+    Where it is SQLite, whether it is `readable`, is the caller's choice.
+    """
     if postgres is not None:
         postgres.stop()
         try:
@@ -260,11 +263,20 @@ def away(kept, postgres) -> Iterator[None]:
         finally:
             postgres.start()
         return
-    code = "from django.db import connection; print(connection.settings_dict['NAME'])"
-    file = kept.shell(code).splitlines()[-1]
+    code = "from django.db import connection; from chat.models import ChatRoom; "
+    code += "print(connection.settings_dict['NAME'], ChatRoom._meta.db_table, sep='|')"
+    file, _, rooms = kept.shell(code).splitlines()[-1].partition("|")
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
+        if readable:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            return
+        # Who has the file open can read, whatever becomes of it, but not what is gone.
+        other.execute(f'ALTER TABLE "{rooms}" RENAME TO "is_away"')
+        try:
+            yield
+        finally:
+            other.execute(f'ALTER TABLE "is_away" RENAME TO "{rooms}"')
 
 
 @pytest.fixture
@@ -272,7 +284,7 @@ def no_database(request, kept):
     """A context manager that takes the database away."""
     is_sqlite = "DATABASE_URL" not in kept.env
     postgres = None if is_sqlite else request.getfixturevalue("postgres")
-    return lambda: away(kept, postgres)
+    return lambda **how: away(kept, postgres, **how)
 
 
 # From exercise 8 on it is the engine that has to be there.
@@ -353,6 +365,25 @@ def test_who_listens_stays_while_the_database_is_away(kept, room, no_database):
         )
 
 
+@pytest.mark.stages(9, 11)
+def test_a_room_that_could_not_be_loaded_is_loaded_later(kept, no_database):
+    [fresh] = kept.make_rooms("Nobody was here")
+    kept.token(fresh)
+    with no_database(readable=False):
+        ask(kept, room=fresh, seconds=AWAY_SECONDS).answer()
+    answers = []
+
+    def is_told() -> bool:
+        answers.append(ask(kept, room=fresh, seconds=AWAY_SECONDS).answer().status)
+        return answers[-1] == 200
+
+    assert comes_true(is_told, AWAY_SECONDS), (
+        "Somebody came to a room where nobody was before, while the database was away. "
+        "When it was back, who came to that room should be told what was said there, "
+        f"and nobody has to do anything. The answers were {answers[:5]}."
+    )
+
+
 def test_nobody_waits_for_what_somebody_else_stores(chat):
     at = numbered(post(chat, "the newest").reply)
     with away(chat, None):
@@ -394,6 +425,30 @@ def test_what_is_old_is_deleted_on_purpose(chat):
             "Five messages were said just now in each of two rooms. After python "
             f"manage.py prune_messages {words}, the numbers {left} should be left in "
             f"each. There are {found}."
+        )
+        _, page = earlier(chat, room, 10**9)
+        assert page["more"] is False, (
+            f"The numbers {left} are left of a room, and were told. Nothing is before "
+            f'them, so it should be "more": false, and not {page["more"]}.'
+        )
+
+
+@pytest.mark.stages(9, 11)  # From exercise 8 on the engine has the newest ones still.
+@HOW
+def test_who_stands_before_what_was_deleted_is_told_so(chat, how):
+    [room] = chat.make_rooms("Where something was deleted")
+    for number in range(5):
+        epoch, seq = numbered(post(chat, f"{number}", room=room).reply)
+    chat.crash()
+    chat.manage("prune_messages", "--keep-last", "2")
+    chat.come_back()
+    for missed, resets in ((2, False), (3, True)):
+        batch = come_back(chat, how, room, (epoch, seq - missed))
+        assert (is_reset(batch), numbers(batch)) == (resets, [seq - 1, seq]), (
+            f"Of five messages, the newest with the number {seq}, two were kept by "
+            f"prune_messages. Who comes back by {how} and has heard number "
+            f"{seq - missed} should be told these two, and "
+            f"{'that something may be missing' if resets else 'of no reset'}: {batch}."
         )
 
 

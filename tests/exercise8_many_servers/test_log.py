@@ -503,3 +503,17 @@ def test_what_was_written_past_the_engine_is_noticed(shared, tables):
     yield one.database.run(write)
     told = yield other.log.load(ROOM)
     assert told[0] != epoch and told[1] == 7, "No number is given out twice."
+
+
+@pytest_twisted.inlineCallbacks
+def test_when_the_last_one_goes_all_servers_hear_that_nobody_is_here(classes, shared):
+    one, other = (classes.Roll(reactor, each.engine, each.reader) for each in shared)
+    heard = []
+    presence = SimpleNamespace(hear_of_others=heard.append)
+    other.follow(SimpleNamespace(id=ROOM, presence=presence))
+    for count, said in enumerate(('[[1, "Ann", 9]]', ""), start=1):
+        yield one.tell(ROOM, said)
+        heard_it = until(lambda count=count: len(heard) == count, "the other hears it")
+        yield ensureDeferred(heard_it)
+    assert heard == [[[[1, "Ann", 9]]], []]
+    other.forget(ROOM)

@@ -8,9 +8,11 @@ say something, so that nobody can come between.)
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from tests.support.inside import ASKED
+from tests.support.inside import ASKED, START
 
 SINCE_STAGE = 4
 
@@ -19,6 +21,13 @@ WAYS = {
     "post": "a POST",
     "socket": "what a socket says",
     "poll": "the answer to a poll",
+}
+
+
+CLOCKS = {
+    "ticks": itertools.count,
+    "stands still": itertools.repeat,
+    "runs backward": lambda start: itertools.count(start, -1),
 }
 
 
@@ -37,9 +46,11 @@ def act(chat, way: str):
     [("post", "post"), ("socket", "post"), ("socket", "socket"), ("poll", "post")],
     ids="-".join,
 )
-def test_nobody_comes_between_a_stamp_and_its_message(theirs, ways):
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_nobody_comes_between_a_stamp_and_its_message(theirs, ways, clock):
     first, second = (act(theirs, way) for way in ways)
     theirs.rehearse(second)
+    theirs.clock.readings = CLOCKS[clock](START)
     halts = list(theirs.lost_between(first, second))
     wrong = [(where, says) for where, says in halts if says]
     where, says = wrong[0] if wrong else ("", "")
@@ -50,7 +61,8 @@ def test_nobody_comes_between_a_stamp_and_its_message(theirs, ways):
         "that everybody takes."
     )
     assert not wrong, (
-        f"A thread was halted in the middle of {WAYS[ways[0]]}, at {where}. Another "
+        f"The clock {clock}. A thread was halted in the middle of {WAYS[ways[0]]}, at "
+        f"{where}. Another "
         f"thread stored {WAYS[ways[1]]}, and a client asked. {says} So it is at "
         f"{len(wrong)} of {len(halts)} places. {cure}"
     )

@@ -1045,8 +1045,10 @@ print(json.dumps(told))
     def rooms(self, below: str = "/chats/", user: str = PEOPLE[0]) -> list[str]:
         """The paths of rooms, `below` and a number, to which /chats/ links for `user`.
 
-        A folder need not come with rooms: where there are less than three, some are
-        made. Raises AssertionError if no such room is linked.
+        By their numbers: a room that a test makes comes after all others, and the first
+        one, whose token() is kept, stays the first. A folder need not come with rooms:
+        where there are less than three, some are made. Raises AssertionError if no such
+        room is linked.
         """
         links = self._links(user)
         there = {found[0] for path in links if (found := re.search(r"/\d+/$", path))}
@@ -1055,7 +1057,7 @@ print(json.dumps(told))
             links = self._links(user)
         paths = [path for path in links if re.fullmatch(rf"{below}\d+/", path)]
         assert paths, f"/chats/ should link to a room below {below}. It links {links}."
-        return paths
+        return sorted(paths, key=lambda path: int(path.strip("/").rpartition("/")[2]))
 
     def _links(self, user: str) -> list[str]:
         soup = BeautifulSoup(self.get("/chats/", user=user).text, "html.parser")

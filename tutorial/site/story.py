@@ -29,6 +29,8 @@ from tutorial.site.pages import RUN, Directive, Edits, Fence, Page
 from tutorial.stages import ROOT, find_stage
 
 PATIENCE = 30.0  # seconds for what a server prints
+# seconds: what is saved while Django begins to watch its files, it takes for old
+SAVE_AGAIN = 5.0
 TIMEOUT = 300.0  # seconds for one command: nothing here hangs for that long
 GAP = "[...]"
 
@@ -184,6 +186,7 @@ class Story:
     place: Path
     terminals: dict[str, Terminal] = field(default_factory=dict)
     prompt: subprocess.Popen | None = None
+    saved: list[Path] = field(default_factory=list)  # since a server said something
 
     def __post_init__(self):
         self.home = self.place / "home"
@@ -264,6 +267,7 @@ class Story:
         change = take_step(self.edits, block, self.mychat)
         if change.kind == "copy" and not (self.mychat / change.path).is_dir():
             raise self._error(block, f"no command has copied {change.path}")
+        self.saved.append(self.mychat / change.path)
 
     def _diff(self, block: Fence) -> Iterator[Said]:
         """Do in the reader's folder what a block says to do in an editor."""
@@ -278,6 +282,7 @@ class Story:
         except EditError as error:
             raise self._error(block, f"{block.edits}: {error}") from error
         path.write_bytes("".join(f"{line}\n" for line in lines).encode())
+        self.saved.append(path)
         yield from ()
 
     # Commands.
@@ -382,8 +387,12 @@ class Story:
         )
 
     def _until(self, terminal: Terminal, expected: tuple[str, ...]) -> tuple[str, ...]:
-        """What was printed by the time when it agrees, or when time is up."""
+        """What was printed by the time when it agrees, or when time is up.
+
+        Who waits for long saves once more what was saved last, as a reader would.
+        """
         deadline = time.monotonic() + PATIENCE
+        again = time.monotonic() + SAVE_AGAIN
         while True:
             ended = terminal.running.poll() is not None
             unread = terminal.unread()
@@ -392,7 +401,12 @@ class Story:
                 terminal.read += len(unread)
                 if ended:
                     terminal.running = None
+                self.saved.clear()
                 return actual
+            if time.monotonic() > again:
+                again += SAVE_AGAIN
+                for path in filter(Path.is_file, self.saved):
+                    path.touch()
             time.sleep(0.02)
 
     def _pycon(self, block: Fence) -> Iterator[Said]:

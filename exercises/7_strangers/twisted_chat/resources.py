@@ -165,9 +165,11 @@ class HttpChat(Resource):
 
     def cursor(self, args):
         """Return where a client stands, None if it is new. Raises ValueError."""
-        if b"epoch" not in args and b"seq" not in args:
+        epoch, seq = (args.get(name, [None])[0] for name in (b"epoch", b"seq"))
+        if epoch is None and seq is None:
             return None
-        epoch, seq = (args.get(name, [b""])[0] for name in (b"epoch", b"seq"))
+        if epoch is None or seq is None:
+            raise ValueError("half of the cursor is missing")
         return epoch.decode("latin-1"), int(seq)
 
     def answer_later(self, batch, request):

@@ -145,11 +145,13 @@ class Guard(ProtocolWrapper, TimeoutMixin):
         self.setTimeout(self.factory.times[phase])
 
     def dataReceived(self, data):
-        for at in range(0, len(data), PIECE):
+        while data:
             if self.disconnecting:
-                self.ignore(data[at:])
+                self.ignore(data)
                 return
-            piece = data[at : at + PIECE]
+            # A head ends where it may not go on.
+            most = MOST_HEAD - self.size if self.phase == HEAD else PIECE
+            piece, data = data[: min(most, PIECE)], data[min(most, PIECE) :]
             if self.socket:
                 self.read_frames(piece)
             else:
@@ -166,7 +168,7 @@ class Guard(ProtocolWrapper, TimeoutMixin):
             self.expect(HEAD)
         self.size += len(piece)
         super().dataReceived(piece)
-        if self.phase == HEAD and self.size > MOST_HEAD:
+        if self.phase == HEAD and self.size >= MOST_HEAD:
             self.answer(Refused(431, "too_large", "a head is too long"))
 
     def read_frames(self, piece):

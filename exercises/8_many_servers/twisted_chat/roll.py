@@ -64,7 +64,7 @@ class Roll(Service):
     def hear(self, entries, room):
         place, (_, found) = entries[-1]
         self.follow(room, place)
-        said = json.loads(found)
+        said = json.loads(found) or []  # To Lua, an empty list is an empty object.
         others = dict(zip(said[::2], said[1::2], strict=True))
         others.pop(self.engine.server, None)
         room.presence.hear_of_others([json.loads(said) for said in others.values()])
