@@ -149,9 +149,10 @@ class Guard(ProtocolWrapper, TimeoutMixin):
             if self.disconnecting:
                 self.ignore(data)
                 return
-            # A head ends where it may not go on.
-            most = MOST_HEAD - self.size if self.phase == HEAD else PIECE
-            piece, data = data[: min(most, PIECE)], data[min(most, PIECE) :]
+            # No piece goes beyond the limit of a head.
+            left = MOST_HEAD - self.size if self.phase == HEAD else PIECE
+            most = min(left, PIECE)
+            piece, data = data[:most], data[most:]
             if self.socket:
                 self.read_frames(piece)
             else:
