@@ -187,6 +187,17 @@ PLAYWRIGHT = {
         "The page should have the input box to work with, but it was not there, or "
         "could not be used, within 8 s."
     ),
+    "Locator.click: Timeout 8000ms exceeded.\nCall log:\n"
+    '  - waiting for locator("[data-state]").filter(has_text="not this one")'
+    '.get_by_role("button", name=re.compile(r"remove", re.IGNORECASE))\n': (
+        "The page should have a button like 'remove' to work with, but it was not "
+        "there, or could not be used, within 8 s."
+    ),
+    "Locator.click: Timeout 8000ms exceeded.\nCall log:\n"
+    '  - waiting for get_by_role("button", name="Send")\n': (
+        "The page should have the button 'Send' to work with, but it was not "
+        "there, or could not be used, within 8 s."
+    ),
     "Page.wait_for_function: Timeout 8000ms exceeded.": (
         "The page should have come further within 8 s (wait_for_function)."
     ),

@@ -310,12 +310,18 @@ def test_what_failed_can_be_tried_again_or_removed(tab):
     for text in ("not this one", "try this one"):
         ann.say(text)
         has_state(ann, text, "failed")
-    remove = re.compile("remove", re.I)
-    state(ann, "not this one").get_by_role("button", name=remove).click()
+    remove = state(ann, "not this one").get_by_role(
+        "button", name=re.compile("remove", re.I)
+    )
+    expect(remove, "a line that failed has a button Remove").to_be_visible()
+    remove.click()
     expect(state(ann, "not this one"), "it is gone").to_have_count(0)
     refusing = False
-    again = re.compile("again", re.I)
-    state(ann, "try this one").get_by_role("button", name=again).click()
+    again = state(ann, "try this one").get_by_role(
+        "button", name=re.compile("again", re.I)
+    )
+    expect(again, "a line that failed has a button Try again").to_be_visible()
+    again.click()
     expect(ann.log, "it is sent").to_contain_text("try this one")
     has_state(ann, "try this one", "sent")
     shown = ann.log.inner_text()

@@ -8,7 +8,10 @@ EXPECT = re.compile(r'- Expect "(not_)?to_(\w+)" (.+?) with timeout')
 WAITING = re.compile(r"- waiting for (.+)")
 TIMEOUT = re.compile(r"^(Locator|Page|Frame)\.(\w+): Timeout (\d+)ms exceeded")
 GOTO = re.compile(r"^Page\.goto: net::(\w+) at (\S+)")
-ROLE = re.compile(r'get_by_role\("(\w+)"(?:, name="?([^")]*)"?)?[^)]*\)')
+ROLE = re.compile(
+    r'get_by_role\("(\w+)"'
+    r'(?:, name=(?:"([^"]*)"|re\.compile\(r?"(.*?)"(?:, [^)]*)?\)))?'
+)
 NAMES = {
     "log": 'the list of messages, role="log",',
     "status": 'the line that says how things are, role="status",',
@@ -89,7 +92,7 @@ def _named(locator: str) -> str:
     found = ROLE.search(locator)
     if not found:
         return locator.removeprefix("locator(").rstrip(")").strip('"')
-    role, name = found.groups()
-    if name:
-        return f"the {role} {name!r}"
+    role, name, pattern = found.groups()
+    if name or pattern:
+        return f"the {role} {name!r}" if name else f"a {role} like {pattern!r}"
     return NAMES.get(role, f'what has role="{role}"')
