@@ -343,7 +343,7 @@ def test_no_token_stands_in_the_log(chat, rooms):
 @pytest.mark.parametrize("how", ["socket", "request"])
 def test_refused_clients_are_not_remembered(chat, how):
     # A request may say more than a socket.
-    come, length = {"socket": (by_socket, 4000), "request": (by_request, 12_000)}[how]
+    come, length = {"socket": (by_socket, 4000), "request": (by_request, 11_000)}[how]
     numbers = count()
     kept = kept_for_each(
         chat, lambda many: come(chat, islice(numbers, many), length), 150, length // 2
