@@ -730,6 +730,7 @@ def leaves(visitor: Visitor) -> Visitor:
     return visitor
 
 
+@pytest.mark.slow
 def test_who_guesses_a_name_does_not_lock_its_owner_out(door):
     another_address()  # skips where there is none
     owner, eve = Visitor(at(door, "127.7.1.1")), Visitor(at(door, "127.7.1.2"))

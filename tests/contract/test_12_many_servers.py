@@ -615,6 +615,7 @@ def test_an_engine_that_has_come_back_with_less_is_noticed(many, room):
             client.hears("after", because="the room goes on in another epoch")
 
 
+@pytest.mark.slow
 def test_an_engine_that_was_away_for_long_is_found_as_soon(many, room):
     said(many, room, "before")
     many.engine.kill()
@@ -716,6 +717,7 @@ def test_an_engine_that_ends_while_messages_are_moved(many, room):
     assert found == wanted, f"Each message is moved once, and in order: {found}."
 
 
+@pytest.mark.slow
 def test_what_is_moved_leaves_the_engine(many, room):
     texts = [f"{number}" for number in range(LONG)]
     with Client(many[0], "Ann", room) as ann:
@@ -774,6 +776,7 @@ def test_an_engine_that_is_empty_goes_on_where_the_database_ends(many, room):
         )
 
 
+@pytest.mark.slow
 def test_what_an_engine_without_memory_takes_twice_is_there_twice(many, room):
     said(many, room, *(f"{number}" for number in range(MANY_TEXTS)))
     first = stored(many, room, "again")
@@ -884,6 +887,7 @@ def test_who_is_here_stays_on_the_list_whatever_the_clocks_say(many, room):
             )
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_takes_its_names_with_it(many, room):
     with Client(many[0], "Ann", room, user=ANN):
         bob = Client(many[1], "Bob", room, user=BOB)

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 SINCE_STAGE = 9
 BATCHES = 100
 WRITER = """
@@ -26,6 +28,7 @@ print(json.dumps(heard))
 """
 
 
+@pytest.mark.thorough
 def test_two_who_write_make_one_log(on_postgres):
     [path] = on_postgres.make_rooms("Two writers")
     room = path.strip("/").rpartition("/")[2]

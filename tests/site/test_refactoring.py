@@ -53,6 +53,7 @@ def test_what_is_moved_was_mended_before():
     assert before == now
 
 
+@pytest.mark.thorough
 @each_step
 def test_each_step_can_be_loaded(step, tmp_path):
     result = subprocess.run(

@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from bs4 import NavigableString, Tag
 from spellchecker import SpellChecker
 
 from benchmarks.keep import measured_code
-from tests.site.links import dead_links, loaded_from_elsewhere, pages_of, soup_of
+from tests.site.links import (
+    dead_links,
+    elements_of,
+    loaded_from_elsewhere,
+    pages_of,
+    soup_of,
+)
 from tutorial.site.measured import kept
 from tutorial.site.pages import DOCS, Fence, all_pages
 from tutorial.site.pictures import made_from
 
 PICTURES = DOCS / "img"
 SPELLING = DOCS / "spelling.txt"
-NO_PROSE = {"pre", "code", "kbd", "svg", "script", "highlight", "no-spelling"}
 PICTURE = re.compile(r'\{\{ picture (\S+) "([^"]*)"(?: wide)? \}\}')
-
-
-def prose(element: Tag) -> Iterator[str]:
-    """The texts that are no code."""
-    for child in element.children:
-        if type(child) is NavigableString:
-            yield str(child)
-        elif isinstance(child, Tag):
-            classes = {*child.get("class", []), child.name}
-            if not classes & NO_PROSE:
-                yield from prose(child)
 
 
 def test_no_link_and_no_anchor_is_dead(site):
@@ -46,11 +38,13 @@ def test_what_is_loaded_is_our_own(site):
 def test_links_to_elsewhere_are_safe(site):
     plain = set()
     for page in pages_of(site):
-        for element in soup_of(page).find_all("a", href=True):
-            parts = urlsplit(element["href"])
+        for name, at in elements_of(page).found:
+            if name != "a" or "href" not in at:
+                continue
+            parts = urlsplit(at["href"])
             local = parts.hostname in (None, "127.0.0.1", "localhost")
             if not local and parts.scheme != "https":
-                plain.add(element["href"])
+                plain.add(at["href"])
     assert not plain
 
 
@@ -61,7 +55,8 @@ def test_no_directive_is_left_over(site):
     )
     for page in pages_of(site):
         assert not ours.findall(page.read_text("utf-8")), page.name
-        assert not re.findall(r".*(?:\{\{|\}\}).*", "".join(prose(soup_of(page)))), page
+        prose = "".join(elements_of(page).prose)
+        assert not re.findall(r".*(?:\{\{|\}\}).*", prose), page
 
 
 def test_every_block_of_a_page_is_known_to_be_run_or_not(site):
@@ -109,7 +104,7 @@ def test_what_exercise_2_says_of_its_figures_is_so():
 
 
 def words_of(page: Path) -> set[str]:
-    text = " ".join(prose(soup_of(page).article))
+    text = " ".join(elements_of(page).article)
     text = re.sub(r"https?://\S+|\S+@\S+|\w+\.\w{2,4}\b", " ", text)
     return set(re.findall(r"[A-Za-z][a-z]*(?:[’'][a-z]+)?", text))
 

@@ -98,12 +98,16 @@ class NotStarted(AssertionError):
 def comes_true(fact: Callable[[], bool], seconds: float) -> bool:
     """Wait until `fact()` is true. Returns whether it was within `seconds`."""
     deadline = time.monotonic() + seconds
-    while not fact():
-        if time.monotonic() > deadline:
+    while True:
+        begun = time.monotonic()
+        if fact():
+            return True
+        now = time.monotonic()
+        if now > deadline:
             return False
-        # How often to look, not a guess at how long it takes.
-        time.sleep(0.01)
-    return True
+        # How often to look, not a guess at how long it takes. Whoever looks should cost
+        # less than what is waited for.
+        time.sleep(max(0.01, 2 * (now - begun)))
 
 
 def wait_until(

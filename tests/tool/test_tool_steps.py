@@ -262,6 +262,7 @@ def test_a_merge_is_as_the_site_shows_it_whatever_a_user_has_set(
     assert not (bob.home / "hook-ran").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root is two users"
 )
@@ -313,6 +314,7 @@ def test_what_is_being_worked_on_stays(clone, ann):
     assert again == seen
 
 
+@pytest.mark.thorough
 def test_the_second_time_nothing_changes_until_a_stage_does(clone, ann):
     assert ann.steps(clone)[0] == 0
     before = ann.hashes(clone)
@@ -338,6 +340,7 @@ def in_the_way(code, output, errors):
     return errors
 
 
+@pytest.mark.thorough
 def test_a_branch_that_is_checked_out_is_left_alone(clone, ann, tmp_path):
     assert ann.steps(clone)[0] == 0
     # Its work tree would lack the tool.
@@ -348,6 +351,7 @@ def test_a_branch_that_is_checked_out_is_left_alone(clone, ann, tmp_path):
     assert str(tmp_path / "tree") in in_the_way(*ann.steps(clone))
 
 
+@pytest.mark.thorough
 def test_what_is_not_ours_is_not_overwritten(clone, ann):
     for made, said in [
         (["branch", "steps"], "branch steps .* git branch -m steps my-steps"),
@@ -375,6 +379,7 @@ def test_a_commit_on_top_of_the_branch_is_not_lost(clone, ann):
     assert ann.git(clone, "rev-parse", "steps") == own
 
 
+@pytest.mark.thorough
 def test_a_folder_with_something_in_it_is_left_alone(archive, ann, tmp_path):
     full = tmp_path / "full"
     full.mkdir()
@@ -394,6 +399,7 @@ def test_half_a_repository_is_not_left_behind(tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.thorough
 def test_what_is_no_clone_gets_no_branch(archive, ann):
     said = in_the_way(*ann.steps(archive))
     assert "no clone" in said
@@ -404,6 +410,7 @@ def test_what_is_no_clone_gets_no_branch(archive, ann):
     assert ann.git(archive.parent, "for-each-ref") == ""
 
 
+@pytest.mark.thorough
 def test_without_git_there_are_only_archives(archive, ann, tmp_path):
     said = in_the_way(*ann.steps(archive, "--into", tmp_path / "mine", PATH=""))
     assert "git is missing" in said
