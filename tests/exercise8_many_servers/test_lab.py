@@ -287,6 +287,7 @@ def test_a_real_engine_agrees_on_every_schedule(lab, port, name, case):
 # The command line
 
 
+@pytest.mark.thorough
 def test_the_table_is_plain_and_quick():
     before = os.times()
     done = run_lab()

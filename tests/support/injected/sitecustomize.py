@@ -3,6 +3,7 @@
 import os
 
 import tutorial_guard  # noqa: F401
+import tutorial_hashes  # noqa: F401
 
 if "TUTORIAL_READS" in os.environ:
     import tutorial_reads  # noqa: F401
