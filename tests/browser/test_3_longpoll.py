@@ -216,6 +216,36 @@ def test_a_text_that_could_not_be_sent_stays_in_the_box(unsent):
 
 
 @pytest.mark.stages(3, 7)
+def test_a_text_waits_until_the_one_before_it_is_through(tab):
+    paul, held, hold_on = join_by_polling(tab()), [], True
+    said = [f"{which} of two, {new_id()}" for which in ("the first", "the second")]
+
+    def hold(route):
+        if hold_on and route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
+
+    paul.page.route("**/*", hold)
+    for text in said:
+        paul.box.fill(text)
+        paul.box.press("Enter")
+    until_held(paul, held, 1)
+    for _ in said:  # A second one would be here when this has come and gone.
+        paul.page.evaluate("fetch('/chats/', {method: 'HEAD'}).then(() => 0)")
+    assert len(held) == 1, (
+        "Somebody types two texts, one after the other. What is typed while a text is "
+        f"on its way waits until that is through. {len(held)} POSTs were under way."
+    )
+    hold_on = False
+    held[0].continue_()
+    expect(paul.log).to_contain_text(said[0])
+    if paul.box.input_value():  # This page lets nobody send meanwhile.
+        paul.box.press("Enter")
+    expect(paul.log).to_contain_text(said[1])
+
+
+@pytest.mark.stages(3, 7)
 def test_a_text_that_comes_back_leaves_a_draft_alone(unsent):
     paul, texts, draft = unsent("first", draft="a draft")
     says = "what somebody is typing stays as it is"

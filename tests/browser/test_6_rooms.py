@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_2_websocket import pass_time
+from tests.browser.test_2_websocket import Refusing, pass_time
 from tests.support.pages import COMES_BACK
+from tests.support.servers import wait_until
 
 SINCE_STAGE = 6
 WEEK = 7 * 24 * 60 * 60
@@ -91,6 +92,18 @@ def test_a_page_whose_token_is_refused_says_so_and_rests(clocked, rooms, why):
     ann.page.reload()
     ann.is_connected()
     ann.forgive("Failed to load resource")
+
+
+def test_a_page_is_connected_when_it_was_let_in_and_not_before(tab, clocked):
+    ann, bob = tab().join(), clocked()
+    server = Refusing(bob, opens=True)  # It says nothing.
+    bob.open()
+    wait_until(lambda: bob.page.evaluate("1") and server.opened, lambda: "Bob knocks")
+    for _ in range(3):  # A page that believes an open socket has said so by now.
+        bob.page.evaluate("fetch('/chats/', {method: 'HEAD'}).then(() => 0)")
+    expect(
+        bob.status, "a page says that it is connected when its token was good"
+    ).not_to_have_text(ann.joined)
 
 
 @pytest.mark.stages(6, 7)  # Then the list keeps it.

@@ -173,6 +173,34 @@ def test_the_answer_to_a_post_moves_no_cursor(tab):
     forgive(paul)
 
 
+@pytest.mark.stages(8, 8)  # Exercise 4 keeps what it has acknowledged.
+def test_what_a_server_had_and_forgot_is_sent_again(tab):
+    paul, polls = tab(), []
+
+    def hold(route):
+        if is_greeting(route.request.url):
+            route.continue_()
+        else:
+            polls.append(route)
+
+    paul.page.route(is_poll, hold)
+    paul.join("/chats/long_poll/")
+    paul.say("not told back yet")
+    has_state(paul, "not told back yet", "sent")
+    paul.chat.crash()
+    paul.chat.come_back()
+    for poll in polls:
+        poll.abort()
+    paul.page.unroute_all()
+    expect(
+        paul.log,
+        "The server acknowledged a text and ended before it told it back; what it had "
+        "is gone. The page keeps what was typed until it is told back, and sends it "
+        "again",
+    ).to_contain_text("not told back yet", timeout=COMES_BACK)
+    forgive(paul)
+
+
 @KINDS
 def test_a_message_whose_answer_was_lost_is_shown_once(tab, line_of, rooms):
     ann, bob = tab(), tab().join()

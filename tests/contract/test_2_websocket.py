@@ -243,6 +243,23 @@ def test_each_origin_in_the_list_is_let_in(chat):
         )
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Connection": "keep-alive, Upgrade"},  # Firefox
+        {"Connection": "upgrade", "Upgrade": "WebSocket"},
+        {"Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits"},
+    ],
+    ids=["firefox", "other-letters", "compression"],
+)
+def test_each_browser_is_let_in(chat, changes):
+    status = status_of(chat, handshake(chat, **changes))
+    assert status == 101, (
+        f"Browsers shake hands in slightly different words. One says {changes}, and "
+        f"should be let in (101). The answer was {status}."
+    )
+
+
 @contextmanager
 def beside(chat, **env: str | None) -> Iterator[int]:
     """Run a second chat server of this folder, with `env`; gives its port."""

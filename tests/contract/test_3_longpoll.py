@@ -189,6 +189,27 @@ def test_every_parked_poll_is_answered_in_the_end(chat):
     assert said == [["for all of you"]] * 8, f"Eight parked polls were told {said}."
 
 
+@pytest.mark.stages(3, 6)  # From exercise 2 on a poll ends before a proxy ends it.
+def test_a_parked_poll_waits_as_long_as_there_is_nothing(chat):
+    parked = ask(chat, newcomer(chat, "Paul").lastupdate)
+    settle(chat)
+    try:
+        for minutes in range(1, 4):
+            chat.clock.pass_by(60)
+            settle(chat)
+            early = parked.is_answered()
+            assert not early, (
+                "If there is nothing yet, the answer waits until there is. Nobody has "
+                f"said anything for {minutes} minutes, and it was {parked.answer()}."
+            )
+        post(chat, "at last")
+        told = texts(parked.answer().reply)
+        assert told == ["at last"], f"The parked poll was told {told}."
+    finally:
+        parked.leave()
+        chat.come_back()  # with the right clock
+
+
 def test_a_poller_that_leaves_disturbs_nobody(chat):
     paul = newcomer(chat, "Paul")
     first, stays, last = (ask(chat, paul.lastupdate) for _ in range(3))
@@ -413,8 +434,9 @@ def test_a_room_name_is_text_on_both_pages(chat):
     [
         '</script><img src=x onerror=alert(1)> " \\ \u2028 Grüße \N{GRINNING FACE}',
         "  two spaces before, a line break after\n",
+        "\N{GRINNING FACE} comes first",
     ],
-    ids=["markup", "spaces"],
+    ids=["markup", "spaces", "emoji"],
 )
 def test_what_is_posted_travels_unchanged(chat, text):
     paul = newcomer(chat, "Paul")
@@ -422,6 +444,8 @@ def test_what_is_posted_travels_unchanged(chat, text):
         post(chat, text)
         paul.hears(text, because="the server passes on text unchanged")
         ann.hears(text, because="the server passes on text unchanged")
+        post(chat, "and then")
+        paul.hears("and then", because="it was said next, and each is told once")
 
 
 def test_what_people_post_is_not_in_the_log(chat):

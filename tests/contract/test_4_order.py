@@ -16,6 +16,7 @@ READINGS = {
     "out-of-order": [1010, 1005],
     "set-back-by-half-a-minute": [1000, 970, 971],
     "set-back-and-stopped": [1000, 970, 970, 970],
+    "set-back-by-a-day": [100_000, 13_600, 13_601],
     "to-and-fro": [1000, 1030, 1000, 1030, 1060],
 }
 

@@ -61,6 +61,17 @@ def test_what_is_said_in_a_room_stays_there(chat, rooms):
         ann.hears("still among us", because=f"nothing of {there} is for {here}")
 
 
+@pytest.mark.stages(6, 7)
+def test_what_was_said_is_there_when_all_have_left(chat, rooms):
+    room = rooms[2]
+    paul = newcomer(chat, "Paul", room)
+    with Client(chat, "Ann", room) as ann:
+        ann.say("goodbye")
+        ann.hears("goodbye", because="she said it")
+    settle(chat)
+    paul.hears("goodbye", because="a room stays when all have left, and he asks then")
+
+
 def test_the_rooms_are_apart_for_pollers_too(chat, rooms):
     here, there, _ = rooms
     paul, quinn = newcomer(chat, "Paul", here), newcomer(chat, "Quinn", there)

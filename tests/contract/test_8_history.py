@@ -239,6 +239,15 @@ def test_the_newest_messages_are_kept_and_what_is_below_is_a_reset(chat, room):
     assert len(newcomer) == KEPT, f"Who is new is told {KEPT}, not {len(newcomer)}."
 
 
+def test_the_longest_text_has_as_many_characters_however_they_are_written(chat, room):
+    text = "\N{GRINNING FACE}" * LIMIT
+    with Client(chat, "Ann", room) as ann:
+        # In JSON, twelve letters for each: \\ud83d\\ude00.
+        ann.say(text)
+        because = f"a text has {LIMIT} characters at most, and these are as many"
+        ann.hears(text, because=because)
+
+
 def test_memory_does_not_grow_with_the_conversation(chat, room):
     with Client(chat, "Ann", room) as ann:
 

@@ -4,9 +4,11 @@ import json
 import math
 
 from twisted.internet import reactor
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
 
 from sockets import MAX_LENGTH
 from tickets import BadSignature, SignatureExpired, number_on
@@ -44,6 +46,30 @@ def ticket(request):
     shown = request.getHeader(b"Authorization") or b""
     kind, _, token = shown.decode().partition(" ")
     return token if kind.lower() == "bearer" else ""
+
+
+@implementer(IPushProducer)
+class Given:
+    """An answer that is finished when it was read: the next one waits for that."""
+
+    def __init__(self, request, body):
+        self.request, self.late = request, None
+        request.registerProducer(self, True)
+        request.write(body)
+        if self.late is None:
+            self.resumeProducing()
+
+    def pauseProducing(self):
+        self.late = reactor.callLater(60, self.request.transport.abortConnection)
+
+    def resumeProducing(self):
+        self.stopProducing()
+        self.request.unregisterProducer()
+        self.request.finish()
+
+    def stopProducing(self):
+        if self.late and self.late.active():
+            self.late.cancel()
 
 
 class Polls(Resource):
@@ -104,8 +130,7 @@ class Polls(Resource):
             if bored.active():
                 bored.cancel()
             if not gone:
-                request.write(reply(stamp, texts))
-                request.finish()
+                Given(request, reply(stamp, texts))
 
         def give_up():
             request.room.waiting.pop(answer, None)

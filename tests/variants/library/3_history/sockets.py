@@ -19,13 +19,14 @@ from chat_room import LONGEST_ID
 from tickets import BadSignature, SignatureExpired, number_on
 
 MAX_LENGTH = 4096  # characters in a message
-MAX_BYTES = 10 * MAX_LENGTH  # that so many characters may have in JSON, and more
+MAX_BYTES = 13 * MAX_LENGTH  # that so many characters may have in JSON, and more
 
 SECONDS = 5  # for showing a ticket
 NO_FRAME = 4400
 NO_TICKET, TOO_LATE, TOO_OLD = 4401, 4408, 4410
 
 MOST_WAITING = 1_000_000  # bytes for one client
+SILENCE = 60  # seconds without reading
 
 log = Logger()
 
@@ -59,6 +60,7 @@ class Socket(Protocol):
     refused = False
     room = None
     deadline = None
+    silence = None
     waiting = None  # bytes, since the transport took no more; None while it does
 
     def __init__(self, origins, rooms):
@@ -79,6 +81,7 @@ class Socket(Protocol):
         if self.room:
             self.room.members.discard(self)
         self.stop_waiting()
+        self.stop_silence()
 
     def open(self, request):
         response = self.refusal(request)
@@ -190,9 +193,16 @@ class Socket(Protocol):
     def pauseProducing(self):
         if self.waiting is None:
             self.waiting = 0
+            abort = self.transport.abortConnection
+            self.silence = reactor.callLater(SILENCE, abort)
 
     def resumeProducing(self):
         self.waiting = None
+        self.stop_silence()
+
+    def stop_silence(self):
+        if self.silence and self.silence.active():
+            self.silence.cancel()
 
     def stopProducing(self):
         self.transport.unregisterProducer()

@@ -3,9 +3,11 @@
 import json
 
 from twisted.internet import reactor
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
 
 from chat_room import LONGEST_ID
 from sockets import MAX_LENGTH
@@ -48,6 +50,30 @@ def ticket(request):
     shown = request.getHeader(b"Authorization") or b""
     kind, _, token = shown.decode().partition(" ")
     return token if kind.lower() == "bearer" else ""
+
+
+@implementer(IPushProducer)
+class Given:
+    """An answer that is finished when it was read: the next one waits for that."""
+
+    def __init__(self, request, body):
+        self.request, self.late = request, None
+        request.registerProducer(self, True)
+        request.write(body)
+        if self.late is None:
+            self.resumeProducing()
+
+    def pauseProducing(self):
+        self.late = reactor.callLater(60, self.request.transport.abortConnection)
+
+    def resumeProducing(self):
+        self.stopProducing()
+        self.request.unregisterProducer()
+        self.request.finish()
+
+    def stopProducing(self):
+        if self.late and self.late.active():
+            self.late.cancel()
 
 
 class Polls(Resource):
@@ -103,8 +129,7 @@ class Polls(Resource):
 
         def finish(body):
             if not gone and body is not None:
-                request.write(body)
-                request.finish()
+                Given(request, body)
 
         entered = self.rooms.enter(request.number)
         entered.addCallback(lambda room: None if gone else do(request, room, *args))
@@ -137,8 +162,7 @@ class Polls(Resource):
             if not gone:
                 missing = "There is no such room any more."
                 body = reply(batch) if batch else refuse(request, 404, missing)
-                request.write(body)
-                request.finish()
+                Given(request, body)
 
         def give_up():
             room.waiting.pop(answer, None)

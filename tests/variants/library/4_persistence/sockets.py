@@ -21,13 +21,14 @@ from tickets import BadSignature, SignatureExpired, number_on
 from wording import storable
 
 MAX_LENGTH = 4096  # characters in a message
-MAX_BYTES = 10 * MAX_LENGTH  # that so many characters may have in JSON, and more
+MAX_BYTES = 13 * MAX_LENGTH  # that so many characters may have in JSON, and more
 
 SECONDS = 5  # for showing a ticket
 NO_FRAME = 4400
 NO_TICKET, NO_ROOM, TOO_LATE, TOO_OLD = 4401, 4404, 4408, 4410
 
 MOST_WAITING = 1_000_000  # bytes for one client
+SILENCE = 60  # seconds without reading
 
 log = Logger()
 
@@ -64,6 +65,7 @@ class Socket(Protocol):
     entering = False
     room = None
     deadline = None
+    silence = None
     waiting = None  # bytes, since the transport took no more; None while it does
 
     def __init__(self, origins, rooms):
@@ -85,6 +87,7 @@ class Socket(Protocol):
         if self.room:
             self.room.members.discard(self)
         self.stop_waiting()
+        self.stop_silence()
 
     def open(self, request):
         response = self.refusal(request)
@@ -226,9 +229,16 @@ class Socket(Protocol):
     def pauseProducing(self):
         if self.waiting is None:
             self.waiting = 0
+            abort = self.transport.abortConnection
+            self.silence = reactor.callLater(SILENCE, abort)
 
     def resumeProducing(self):
         self.waiting = None
+        self.stop_silence()
+
+    def stop_silence(self):
+        if self.silence and self.silence.active():
+            self.silence.cancel()
 
     def stopProducing(self):
         self.transport.unregisterProducer()

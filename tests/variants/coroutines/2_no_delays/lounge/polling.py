@@ -5,9 +5,11 @@ import math
 
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
 
 import passes
 from lounge.talk import LIMIT
@@ -15,6 +17,33 @@ from lounge.talk import LIMIT
 AT_MOST = 25  # seconds that somebody waits for an answer
 
 log = Logger()
+
+
+@implementer(IPushProducer)
+class Slowly:
+    """Finishes a request when its answer was read: then comes the next one's turn."""
+
+    def __init__(self, request, answer):
+        self.request, self.reads = request, True
+        request.registerProducer(self, True)
+        # In two pieces, as it is long at times.
+        request.write(answer[:7])
+        request.write(answer[7:])
+        if self.reads:
+            self.resumeProducing()
+
+    def pauseProducing(self):
+        self.reads = False
+        self.boredom = reactor.callLater(60, self.request.transport.abortConnection)
+
+    def resumeProducing(self):
+        self.stopProducing()
+        self.request.unregisterProducer()
+        self.request.finish()
+
+    def stopProducing(self):
+        if not self.reads and self.boredom.active():
+            self.boredom.cancel()
 
 
 class Polling(Resource):
@@ -97,7 +126,4 @@ class Polling(Resource):
         return json.dumps({"error": sentence, "status": 0}).encode()
 
     def send(self, request, answer):
-        """Send the answer in two pieces, as it is long at times."""
-        request.write(answer[:7])
-        request.write(answer[7:])
-        request.finish()
+        Slowly(request, answer)

@@ -15,6 +15,7 @@ from lounge.words import is_id, mend
 
 PATIENCE = 5  # seconds until somebody has shown a pass
 TOO_MUCH = 1_000_000  # bytes for somebody who does not read
+TOO_LONG = 60  # seconds without reading
 
 log = Logger()
 
@@ -29,6 +30,7 @@ class Visitor:
         self.leaving = False
         self.alarm = None
         self.reads = True
+        self.boredom = None
 
     def negotiationStarted(self, transport):
         self.transport = transport
@@ -109,7 +111,12 @@ class Visitor:
         self.leaving = True
         self.leave()
 
+    def wake_up(self):
+        if self.boredom and self.boredom.active():
+            self.boredom.cancel()
+
     def leave(self):
+        self.wake_up()
         if self.alarm and self.alarm.active():
             self.alarm.cancel()
         if self.talk:
@@ -121,9 +128,11 @@ class Visitor:
         if self.reads:  # Twisted calls this with each write.
             self.reads = False
             self.unread = 0
+            self.boredom = reactor.callLater(TOO_LONG, self.hang_up)
 
     def resumeProducing(self):
         self.reads = True
+        self.wake_up()
         if self.transport.transport.disconnecting:
             self.transport.detachProducer()  # or the transport waits for more
 

@@ -93,7 +93,8 @@ let ended = false;
 let sendMine;
 
 addEventListener("beforeunload", (event) => {
-    if (mine.size) event.preventDefault();
+    const failed = document.querySelector("[data-state=failed]");
+    if (mine.size || failed) event.preventDefault();
 });
 
 /* `send` is called when somebody presses Enter, and something new is in `mine`. */

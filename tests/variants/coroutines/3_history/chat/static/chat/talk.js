@@ -115,7 +115,8 @@ class Page {
   onSay(say) {
     this.say = say;
     window.addEventListener("beforeunload", (event) => {
-      if (this.outbox.size) event.preventDefault();
+      const failed = document.querySelector("[data-state=failed]");
+      if (this.outbox.size || failed) event.preventDefault();
     });
     this.words.addEventListener("keydown", (event) => {
       // This Enter chooses a word of an input method.
