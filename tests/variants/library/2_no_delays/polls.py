@@ -119,7 +119,8 @@ class Polls(Resource):
             return reply(0.0, ["connected..."])
         stamp, texts = request.room.after(cursor)
         if texts:
-            return reply(stamp, texts)
+            Given(request, reply(stamp, texts))
+            return NOT_DONE_YET
         self.park(request, cursor)
         return NOT_DONE_YET
 

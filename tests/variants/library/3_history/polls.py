@@ -120,8 +120,9 @@ class Polls(Resource):
         batch = request.room.after(*cursor)
         patient = first(request, b"wait", b"1") != "0"
         if batch["data"] or batch["reset"] or not patient:
-            return reply(batch)
-        self.park(request, cursor)
+            Given(request, reply(batch))
+        else:
+            self.park(request, cursor)
         return NOT_DONE_YET
 
     def park(self, request, cursor):
