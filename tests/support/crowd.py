@@ -211,7 +211,7 @@ class BySocket(Person):
                     continue
                 if said["status"] == 0:
                     saying = None
-                    time.sleep(AGAIN)
+                    time.sleep(AGAIN)  # as a page does
                 elif "data" in said:
                     self.hear(said)
                     is_in = True
@@ -230,15 +230,15 @@ class ByPolls(Person):
         if answer.status == 200:
             self.hear(json.loads(answer.text))
         else:
-            time.sleep(AGAIN)
+            time.sleep(AGAIN)  # as a page does
 
     def post(self) -> None:
         if not (own := self.to_say()):
-            time.sleep(LOOK)
+            time.sleep(LOOK)  # Nobody types all the time: this is the load.
             return
         id, text = own
         answer = self.server.post(text, self.token, id)
         if answer.status == 200:
             self.is_taken(text, json.loads(answer.text)["seq"])
         else:
-            time.sleep(AGAIN)
+            time.sleep(AGAIN)  # as a page does

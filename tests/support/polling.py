@@ -212,11 +212,24 @@ class Poller:
                 f"Instead: {instead}"
             )
 
-    def until(self, last: str) -> list[str]:
-        """Ask until `last` comes; returns the texts before it."""
+    def _next_before(self, last: str, because: str) -> str:
+        __tracebackhide__ = True
+        try:
+            return self.next()
+        except AssertionError as error:
+            raise AssertionError(
+                f"{self.name} should hear {short(last)} in the end, because {because}. "
+                f"{error}"
+            ) from None
+
+    def until(self, last: str, because: str = "it was said") -> list[str]:
+        """Ask until `last` comes; returns the texts before it.
+
+        Raises AssertionError with a sentence.
+        """
         __tracebackhide__ = True
         texts = []
-        while (text := self.next()) != last:
+        while (text := self._next_before(last, because)) != last:
             texts.append(text)
             assert len(texts) < MOST, (
                 f"{self.name} asked {MOST} times, each time with the timestamp of the "
