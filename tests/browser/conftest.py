@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Error, Page, expect
 
+from tests.support.pages import COMES_BACK
 from tests.support.servers import PEOPLE
 from tutorial.stages import load_stages
 
@@ -88,6 +90,11 @@ class Window:
         """Have the browser ask for these colours: light or dark."""
         self.spoilt = True
         self.page.emulate_media(color_scheme=scheme)
+
+    def resize(self, width: int, height: int) -> None:
+        """Make the window of this size, in pixels."""
+        self.spoilt = True
+        self.page.set_viewport_size({"width": width, "height": height})
 
     @property
     def clock(self):
@@ -246,6 +253,25 @@ class Window:
         else:
             says = "the page's list should show the greeting of the server"
             expect(self.log, says).to_contain_text(GREETING)
+
+    def sends_what_it_kept(
+        self, text: str, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        """Press Enter until `text`, which is in the box, is in the list.
+
+        The page has lost its server, which is back. Until the text is sent, its status
+        may tell of that, and of nothing else. Each time, something may happen
+        `meanwhile`. Raises AssertionError.
+        """
+        deadline = time.monotonic() + COMES_BACK / 1000
+        says = "when the server is back, Enter sends what is in the box"
+        while time.monotonic() < deadline:
+            meanwhile()
+            self.box.press("Enter")
+            with suppress(AssertionError):
+                expect(self.log, says).to_contain_text(text, timeout=500)
+                return
+        expect(self.log, says).to_contain_text(text)
 
     def say(self, text: str) -> None:
         """Type `text` and press Enter."""

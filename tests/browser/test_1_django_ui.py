@@ -133,11 +133,16 @@ def test_what_is_typed_is_not_swallowed(tab):
 def test_the_page_fits_a_phone(window):
     window = window(viewport={"width": 320, "height": 640}, has_touch=True).open()
     page = window.page
-    for path in (window.room, "/chats/"):
+    # A hill in New Zealand. Its room is on the list, and has a page.
+    [hill] = window.chat.make_rooms(
+        "Taumatawhakatangihangakoauauotamateapokaiwhenuakitanatahu"
+    )
+    for path in (window.room, hill, "/chats/"):
         page.goto(window.chat.origin + path)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 320, (
-            f"At 320 pixels, {path} is {width} wide: it scrolls sideways."
+            f"At 320 pixels, {path} is {width} wide: it scrolls sideways. There is a "
+            "room whose name is a word of 57 letters."
         )
         for element in page.locator("input:not([type=hidden]), textarea, button").all():
             if not element.is_visible():

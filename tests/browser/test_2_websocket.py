@@ -87,24 +87,58 @@ def test_a_message_is_shown_within_a_tenth_of_a_second(tab):
     )
 
 
+# Whoever makes a link of what looks like one, has the last three to fear.
 MARKUP = [
     "<img src=x onerror=\"document.title='broken in'\">",
     "<script>document.title='broken in'</script>",
     "</li></ul><h1>broken in</h1>",
+    "http://a.example/\"onpointermove=\"document.title='broken-in'",
+    "http://a.example/'onpointermove='document.title=`broken-in`",
+    "javascript:document.title='broken-in'",
 ]
+# What an element of the list would run, if somebody came near it.
+WOULD_RUN = """
+(log) => [...log.querySelectorAll("*")].flatMap((element) => [...element.attributes])
+  .filter(({ name, value }) => /^on/i.test(name) || /^\\s*javascript:/i.test(value))
+  .filter(({ value }) => value.includes("broken"))
+  .map(({ name, value }) => `${name}="${value}"`)
+"""
 
 
 def test_markup_in_a_message_is_shown_as_text(tab):
     ann, bob = tab().join(), tab().join()
-    for text in [*MARKUP, "after"]:
-        ann.say(text)
-    expect(bob.log).to_contain_text("after")
+    shows_markup_as_text(ann, bob)
+
+
+def shows_markup_as_text(writer, reader) -> None:
+    """Have one window say MARKUP, and see what the other does. Raises AssertionError.
+
+    The window that it judges is the `reader`; that may be the same.
+    """
     for text in MARKUP:
-        assert text in bob.log.inner_text(), (
-            f"Somebody sent {text!r}. The page should show it as text, with "
-            f"textContent, and never as HTML. It shows {bob.log.inner_text()!r}."
+        writer.say(text)
+        expect(
+            reader.log, "what somebody typed is shown as text, and never as HTML"
+        ).to_contain_text(text)
+    assert "broken in" not in reader.page.title(), f"The page ran one of {MARKUP}."
+    would_run = reader.log.evaluate(WOULD_RUN)
+    assert not would_run, (
+        "Somebody's text should be shown as text, with textContent. A part of it has "
+        f"become an attribute of the page, and waits to be run: {would_run}."
+    )
+
+
+def test_a_word_that_is_wider_than_the_screen_is_broken(tab):
+    ann = tab()
+    ann.resize(320, 640)
+    ann.join().say("W" * 300)
+    expect(ann.log).to_contain_text("W" * 300)
+    for name, element in {"page": ann.page.locator("html"), "list": ann.log}.items():
+        wide, room = element.evaluate("e => [e.scrollWidth, e.clientWidth]")
+        assert wide <= room, (
+            f"At 320 pixels, somebody sends a word of 300 letters. The {name} has "
+            f"{room} pixels and is {wide} wide: it scrolls sideways."
         )
-    assert "broken in" not in bob.page.title(), f"The page ran one of {MARKUP}."
 
 
 @pytest.mark.stages(2, 7)
@@ -127,9 +161,8 @@ def test_the_page_comes_back_when_the_server_does(clocked):
         pass_time(ann, 10)  # in which it tries in vain
     finally:
         server.start(ann.chat.chat_port)
+    ann.sends_what_it_kept(text, lambda: pass_time(ann, 2))
     comes_back_by_one(ann, sockets)
-    ann.box.press("Enter")
-    expect(ann.log).to_contain_text(text)
     ann.say("and once more")
     expect(ann.log).to_contain_text("and once more")
     assert lines(ann)[:2] == ["and once more", text], (
@@ -183,9 +216,8 @@ def test_a_text_is_not_lost_while_the_socket_is_closing(tab):
         ).to_have_value("just before")
     finally:
         server.resume()
-    expect(ann.status, "the page connects again by itself").to_have_text(
-        ann.joined, timeout=COMES_BACK
-    )
+    ann.sends_what_it_kept("just before")
+    expect(ann.status, "the page connects again by itself").to_have_text(ann.joined)
     ann.forgive("WebSocket")
 
 

@@ -123,7 +123,9 @@ class Judge:
             SHUT_IN: self.fence.name if self.fence else "",
         }
         with on_core(self.core):
-            lanes = lanes_for(self.stage, self.browser, self.exercise)
+            # Two browsers at once need more than one processor.
+            browsers = 1 if self.core is not None else 2
+            lanes = lanes_for(self.stage, self.browser, self.exercise, browsers)
             for name, tests in lanes.items():
                 lane = Lane(
                     name,

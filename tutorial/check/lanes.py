@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -22,18 +23,21 @@ import psutil
 from tutorial.check.copies import take_copy, weigh
 from tutorial.check.fence import Fence, read_only
 from tutorial.check.limits import Limits
-from tutorial.check.tasks import tasks_of
+from tutorial.check.tasks import Task, tasks_of
 from tutorial.doctor.mistakes import shorten
 from tutorial.processes import below, kill_all
 from tutorial.settings import KEPT, MARK, plain
 from tutorial.stages import ROOT, Stage
 
 
-def lanes_for(stage: Stage, browser: bool, exercise: int = 0) -> dict[str, list[str]]:
+def lanes_for(
+    stage: Stage, browser: bool, exercise: int = 0, browsers: int = 1
+) -> dict[str, list[str]]:
     """Which tests run one after the other: a name for each lane, and what is in it.
 
-    Two lanes of about equal length. What says most plainly what is wrong comes first.
-    Where tests load what is in the folder, they have a process of their own.
+    Lanes of about equal length. What says most plainly what is wrong comes first.
+    Where tests load what is in the folder, they have a process of their own. With two
+    `browsers`, pages are looked at side by side: both wait more than they work.
     """
     tasks = tasks_of(stage, exercise)
     own = [f"tests/{test}" for one in tasks if one.exercise for test in one.tests]
@@ -45,10 +49,39 @@ def lanes_for(stage: Stage, browser: bool, exercise: int = 0) -> dict[str, list[
     lanes = {"inside": inside} if inside else {}
     if not browser:
         return {"contract": [*sorted(own), "tests/contract"], **lanes}
-    files = sorted((ROOT / "tests" / "browser").glob("test_*.py"))
-    pages = [str(file.relative_to(ROOT)) for file in files]
-    first = [*sorted(own), "tests/contract", *pages[:1]]
-    return {"contract": first, "browser": pages[1:], **lanes}
+    pages = files_in_browser(tasks)
+    first = next(iter(pages))
+    del pages[first]
+    lanes = {"contract": [*sorted(own), "tests/contract", first], **lanes}
+    for number, files in enumerate(shared_out(pages, browsers), 1):
+        lanes[f"browser-{number}"] = files
+    return lanes
+
+
+def files_in_browser(tasks: list[Task]) -> dict[str, int]:
+    """The files with the tests of `tasks` in a browser: how many each has.
+
+    The pages of the first chapter come first.
+    """
+    tests = (test for one in tasks if one.in_browser for test in one.tests)
+    found = Counter(f"tests/{test.partition('::')[0]}" for test in tests)
+    return dict(sorted(found.items(), key=lambda one: _number(one[0])))
+
+
+def shared_out(sizes: dict[str, int], most: int) -> list[list[str]]:
+    """The names of `sizes` in so many parts at most, of about equal size, none empty.
+
+    Within a part they stand as they stood.
+    """
+    parts: list[list[str]] = [[] for _ in range(most)]
+    for name in sorted(sizes, key=sizes.get, reverse=True):
+        min(parts, key=lambda part: sum(sizes[one] for one in part)).append(name)
+    return [[name for name in sizes if name in part] for part in parts if part]
+
+
+def _number(file: str) -> int:
+    """The number in a file's name: browser/test_10_names.py is number 10."""
+    return int(Path(file).name.split("_")[1])
 
 
 def environment(
