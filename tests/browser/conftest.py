@@ -264,7 +264,7 @@ class Window:
         `meanwhile`. Raises AssertionError.
         """
         deadline = time.monotonic() + COMES_BACK / 1000
-        says = "when the server is back, Enter sends what is in the box"
+        says = "the page connects again by itself, and sends at Enter what it kept"
         while time.monotonic() < deadline:
             meanwhile()
             self.box.press("Enter")

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
 from urllib.parse import quote
 
 import pytest
@@ -746,6 +747,35 @@ def test_who_polls_is_here_too(chat, own_room, later):
         settle(chat)
         later(LINGERS + 1)
         sees(ann, ANN, because="Bob's poll was given up, and he has not come back")
+
+
+@contextmanager
+def asking_all_the_time(chat, room: str, user: str) -> Iterator[None]:
+    """Three windows of somebody poll meanwhile, each again when it has an answer."""
+    token, over = chat.token(room, user), Event()
+    at = cursor_of(ask(chat, token=token).answer().reply)
+
+    def keep_asking():
+        while not over.wait(0.02):
+            poll(chat, room, user, at, token, wait=0).answer()
+
+    windows = [Thread(target=keep_asking) for _ in range(3)]
+    for window in windows:
+        window.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for window in windows:
+            window.join()
+
+
+def test_a_lively_room_is_told_who_comes(chat, own_room):
+    with Client(chat, ANN, own_room) as ann, asking_all_the_time(chat, own_room, BOB):
+        sees(ann, ANN, BOB, because="Bob asks all the time")
+        with Client(chat, CY, own_room, user=CY):
+            because = "Cy has come, while Bob asks a hundred times a second"
+            sees(ann, ANN, BOB, CY, because=because)
 
 
 def test_every_answer_to_a_poll_says_who_is_here(chat, own_room):

@@ -101,7 +101,7 @@ def renamed(chat):
     with chat.beside(
         CHAT_HOSTS="chat.example, Other.Example",
         CHAT_ORIGINS=" HTTP://Chat.Example:80/ , https://chat.example:443,"
-        f"http://[0:0:0::1]:8000 , {chat.origin}",
+        f"http://[0:0:0::1]:8000 , {chat.origin},http://10.0.0.80:80",
     ) as renamed:
         yield renamed
 
@@ -145,19 +145,21 @@ def test_origins_are_known_however_they_are_typed(chat, renamed, places, door):
     for origin, well in [
         ("http://chat.example", True),
         ("https://chat.example", True),
+        ("http://10.0.0.80", True),
         ("http://[::1]:8000", True),
         ("http://chat.example:443", False),
         ("http://[::1]", False),
         ("https://chat.example:80", False),
+        ("http://10.0.0", False),
     ]:
         status = knock(renamed, door, Host="chat.example", Origin=origin, token=token)
         wanted = WELL[door] if well else 403
         assert status == wanted, (
             "CHAT_ORIGINS is ' HTTP://Chat.Example:80/ , https://chat.example:443,"
-            "http://[0:0:0::1]:8000': blanks, capitals, a slash at the end, the port "
-            "that everybody knows and zeros are read as a browser would write them. "
-            f"{door} from a page of {origin} should be answered {wanted}. The answer "
-            f"was {status}."
+            "http://[0:0:0::1]:8000,http://10.0.0.80:80': blanks, capitals, a slash at "
+            "the end, the port that everybody knows and zeros are read as a browser "
+            f"would write them. {door} from a page of {origin} should be answered "
+            f"{wanted}. The answer was {status}."
         )
 
 

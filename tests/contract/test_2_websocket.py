@@ -294,7 +294,9 @@ def test_without_a_list_the_usual_pages_are_let_in(chat):
 @pytest.mark.stages(2, 5)
 def test_origins_may_be_typed_as_people_type(chat):
     typed = " http://Chat.example:80/ , HTTP://localhost:8123, http://[::1]:8000 "
+    typed += ",http://192.168.0.80:80,https://10.0.0.34:443"
     pages = ("http://chat.example", "http://localhost:8123", "http://[::1]:8000")
+    pages += ("http://192.168.0.80", "https://10.0.0.34")
     with beside(chat, CHAT_ORIGINS=typed) as port:
         for origin in pages:
             status = status_of(chat, handshake(chat, Origin=origin), port)
@@ -302,6 +304,12 @@ def test_origins_may_be_typed_as_people_type(chat):
                 f"Somebody sets CHAT_ORIGINS to {typed!r}. A browser sends {origin} "
                 "for such a page: a blank, a capital, a slash at the end or the usual "
                 f"port should shut nobody out. The answer was {status}."
+            )
+        for origin in ("http://192.168.0", "https://10.0.0.3", "https://10.0.0"):
+            status = status_of(chat, handshake(chat, Origin=origin), port)
+            assert status == 403, (
+                f"CHAT_ORIGINS is {typed!r}, and a page of {origin} should be refused "
+                f"(403). The answer was {status}."
             )
 
 

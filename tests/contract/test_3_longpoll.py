@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 import pytest
 from bs4 import BeautifulSoup
 
+from tests.contract.test_1_django_ui import text_around
 from tests.support.clients import Client
 from tests.support.memory import kept_for_each
 from tests.support.polling import (
@@ -404,6 +405,16 @@ def test_a_room_is_there_by_long_polling_too(chat):
     links = listed("a", href=lambda to: urljoin("/chats/", to) == path)
     said = "".join(link.get_text(strip=True) for link in links)
     assert said, f"On /chats/, the link to {path} should have words."
+    names = ("Zebras, by the way", "Aardvarks, by the way")
+    for path, name in zip(chat.make_rooms(*names), names, strict=True):
+        polled = path.replace("/chats/", "/chats/long_poll/")
+        listed = BeautifulSoup(chat.get("/chats/").text, "html.parser")
+        links = listed("a", href=lambda to, path=polled: urljoin("/chats/", to) == path)
+        said = [" ".join(text_around(link).split()) for link in links]
+        assert any(name in text for text in said), (
+            f"The room {path} is called {name!r}. On /chats/, its name should stand in "
+            f"the link to {polled}, or beside it. There are {len(said)}, with {said}."
+        )
     for which in ("987654321", "kitchen"):
         status = chat.get(f"/chats/long_poll/{which}/").status
         assert status == 404, (

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from itertools import count, islice
+from itertools import count, islice, product
 from statistics import median
 
 import pytest
@@ -19,7 +19,16 @@ from websockets.frames import Opcode
 from tests.contract.test_3_longpoll import says_why
 from tests.support.clients import Client, RawClient
 from tests.support.memory import kept_for_each
-from tests.support.polling import Request, ask, newcomer, post, settle
+from tests.support.polling import (
+    Request,
+    ask,
+    cursor_of,
+    newcomer,
+    post,
+    settle,
+    texts,
+)
+from tests.support.servers import new_id, wait_until
 
 SINCE_STAGE = 6
 LONGEST_SILENCE = 5.0  # seconds that a socket may be open without a token
@@ -304,11 +313,13 @@ def test_what_the_key_signs_for_another_purpose_opens_no_room(chat, rooms):
             "GET with a token that was signed by another key than that in CHAT_KEY",
         )
         room = rooms[0].strip("/").split("/")[-1]
-        for signer in (
+        written = page.rsplit(":", 2)[0]  # a token, less its time and its signature
+        others = (
             TimestampSigner(key=key, fallback_keys=[]),
             TimestampSigner(key=key, salt="password reset", fallback_keys=[]),
-        ):
-            signed = signer.sign(room)
+        )
+        for signer, value in product(others, (room, written)):
+            signed = signer.sign(value)
             says_why(
                 ask(chat, -1, token=signed).answer(),
                 401,
@@ -410,6 +421,27 @@ def test_a_room_stays_as_long_as_somebody_is_in_it(chat, rooms):
         post(chat, "still here?", room=here)
         ann.hears("still here?", because="she was in the room for five quiet minutes")
         paul.hears("still here?", because="he was polling for five quiet minutes")
+    chat.come_back()  # with the right clock
+
+
+def test_a_room_stays_as_long_as_somebody_waits_in_it(chat, rooms):
+    here = rooms[2]
+    cursor = newcomer(chat, "Paul", here).lastupdate
+    for seconds in range(20, 100, 20):  # Whatever happens once a minute, happens.
+        parked = ask(chat, cursor, room=here)
+        settle(chat)
+        chat.clock.pass_by(20)
+        settle(chat)
+        text = f"after {seconds} seconds, {new_id()}"
+        post(chat, text, room=here)
+        what = (
+            f"nobody but one who polls is in a room. After {seconds} seconds in all, "
+            f"and 20 of this poll, somebody says {text!r}, and that is the answer to it"
+        )
+        wait_until(parked.is_answered, lambda what=what: what)
+        reply = parked.answer().reply
+        assert text in texts(reply), f"It should be so that {what}. It was {reply}."
+        cursor = cursor_of(reply)
     chat.come_back()  # with the right clock
 
 

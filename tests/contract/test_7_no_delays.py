@@ -295,7 +295,10 @@ def test_who_reads_no_answer_gets_one_after_the_other(chat):
 def test_a_quiet_poll_ends_by_itself(chat):
     room = chat.rooms()[2]
     at = newcomer(chat, "Quinn", room).lastupdate
-    if chat.has_history:
+    if not chat.has_history:
+        # A cursor of one's own, and not the stamp of what was said last.
+        at += 0.001
+    else:
         # From exercise 8 on a server may have to read first what it has acknowledged.
         ask(chat, at, wait=0, room=room).answer()
     request = ask(chat, at, room=room)
@@ -313,7 +316,8 @@ def test_a_quiet_poll_ends_by_itself(chat):
     )
     reply = request.answer().reply
     came = (reply["status"], cursor_of(reply), reply["data"])
-    assert came == (1, at, []), (
+    same = at if chat.has_history else pytest.approx(at, abs=1e-4)
+    assert came == (1, same, []), (
         "A poll in a quiet room should end with nothing new and the same cursor, "
         f'{{"status": 1, "timestamp": {at!r}, "data": []}}. It was {reply}.'
     )

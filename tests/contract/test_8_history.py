@@ -119,6 +119,11 @@ def test_the_numbers_leave_no_gap_and_each_room_has_its_own(chat, room):
     assert numbered(batch) == (epoch, at + 4), (
         f"A batch stands where its last message does. It stands at {numbered(batch)}."
     )
+    another, _ = numbered(post(chat, "elsewhere, at last", room=elsewhere).reply)
+    assert another != epoch, (
+        f"Each room has a log of its own, and each log a name. Two have the same name, "
+        f"{epoch!r}: a cursor of one room would be taken for one of the other."
+    )
 
 
 @HOW

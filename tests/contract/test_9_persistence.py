@@ -433,6 +433,47 @@ def test_what_is_old_is_deleted_on_purpose(chat):
         )
 
 
+# Makes messages of a room older. Whatever the table is called: it has a time.
+MAKE_OLDER = """
+from datetime import timedelta
+from django.apps import apps
+from django.db.models import DateTimeField, F
+from chat.models import ChatRoom
+def fields(model, kind):
+    return [one.name for one in model._meta.fields if kind(one)]
+found = 0
+for model in apps.get_app_config("chat").get_models():
+    times = fields(model, lambda one: isinstance(one, DateTimeField))
+    rooms = fields(model, lambda one: one.related_model is ChatRoom)
+    for room in rooms if times else []:
+        rows = model.objects.filter(**{room: ROOM}).order_by("pk")
+        if rows.count() == len(HOURS):
+            for row, hours in zip(list(rows), HOURS):
+                older = {one: F(one) - timedelta(hours=hours) for one in times}
+                found += model.objects.filter(pk=row.pk).update(**older)
+print(found)
+"""
+
+
+def test_how_old_a_message_is_is_counted_in_hours(chat):
+    [room] = chat.make_rooms("Of yesterday")
+    hours = [49, 47, 25, 23]
+    for number in hours:
+        post(chat, f"{number} hours ago", room=room)
+    chat.moved(room, len(hours))
+    key = int(room.strip("/").rpartition("/")[2])
+    output = chat.shell(f"ROOM, HOURS = {key}, {hours}\n{MAKE_OLDER}")
+    if int(output.split()[-1]) != len(hours):
+        pytest.skip("no table of the folder says when a message was said")
+    for days, left in [(2, [2, 3, 4]), (1, [4])]:
+        chat.manage("prune_messages", "--keep-days", f"{days}")
+        assert (found := stored_in(chat, room)) == left, (
+            "Four messages were said, 49, 47, 25 and 23 hours ago. After python "
+            f"manage.py prune_messages --keep-days {days}, those that are younger than "
+            f"{days * 24} hours should be left, {left}. There are {found}."
+        )
+
+
 @pytest.mark.stages(9, 11)  # From exercise 8 on the engine has the newest ones still.
 @HOW
 def test_who_stands_before_what_was_deleted_is_told_so(chat, how):
