@@ -330,20 +330,23 @@ def test_each_day_has_a_line_of_its_own(window):
     block(ann, "said 03")
     server.tell(ann.chat, message(4, "2026-03-01T23:01:00.000Z"))
     server.tell(ann.chat, message(5, "2026-03-02T12:00:00.000Z"))
-    block(ann, "said 05")
+    # A week, a month, a year later: the same weekday, the same date, the same day.
+    for number, day in enumerate(["2026-03-09", "2026-04-09", "2027-04-09"], start=6):
+        server.tell(ann.chat, message(number, f"{day}T12:00:00.000Z"))
+    block(ann, "said 08")
     shown = [line for line in ann.log.inner_text().splitlines() if line.strip()]
-    at = [shown.index(f"said {number:02}") for number in range(5, 0, -1)]
+    at = [shown.index(f"said {number:02}") for number in range(8, 0, -1)]
     days = [
-        [line for line in shown[start:end] if "2026" in line]
+        [line for line in shown[start:end] if re.search("202[67]", line)]
         for start, end in zip([0, *at], [*at, len(shown)], strict=True)
     ]
     between = [len(found) for found in days[1:-1]]
-    assert between == [0, 1, 0, 1], (
-        "Read in Berlin, five messages were said on three days: one in February, two "
-        "on the first of March, and two, which came later, on the second. Between two "
-        "days, and nowhere else, a line should name the day, with its year. Between "
-        f"the messages, the newest first, are so many: {between}. The list shows "
-        f"{shown}."
+    assert between == [1, 1, 1, 0, 1, 0, 1], (
+        "Read in Berlin, eight messages were said: one in February, two on the first "
+        "of March, and then two on the second, one a week later, one a month after "
+        "that, and one after a year. Between two days, and nowhere else, a line should "
+        "name the day, with its year. Between the messages, the newest first, are so "
+        f"many: {between}. The list shows {shown}."
     )
 
 

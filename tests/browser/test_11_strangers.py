@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_2_websocket import lines
+from tests.browser.test_2_websocket import lines, pass_time
 from tests.browser.test_8_history import KINDS, forgive, has_state
 from tests.browser.test_10_names import NOTE_STATES
 from tests.support.accounts import Visitor
@@ -103,20 +104,24 @@ def test_a_page_that_says_too_much_waits_and_loses_nothing(tab, strict, zoo, roo
     forgive(ann)
 
 
-def refuse_once(window, code: int, said: list[str]) -> None:
-    """Have the first POST of a page be refused, without the server."""
+def refuse_once(window, code: int, said: list[str], seconds: int = 1) -> None:
+    """Have the first POST of a page be refused for so long, without the server.
+
+    In `said` is what each POST brought.
+    """
 
     def answer(route):
-        if route.request.method != "POST" or said:
+        if route.request.method == "POST":
+            said.append(route.request.post_data)
+        if route.request.method != "POST" or len(said) > 1:
             route.continue_()
             return
-        said.append(route.request.post_data)
         route.fulfill(
             status=code,
             headers={
                 "Access-Control-Allow-Origin": window.chat.origin,
                 "Access-Control-Expose-Headers": "Retry-After",
-                "Retry-After": "1",
+                "Retry-After": f"{seconds}",
             },
             json={"status": 0, "error": "later"},
         )
@@ -146,8 +151,9 @@ def test_a_post_that_is_refused_for_now_is_sent_again(tab, zoo, code):
     forgive(ann)
 
 
-def test_a_socket_without_a_place_is_tried_again(tab, zoo):
-    ann, opened = tab(), []
+def no_place_at_first(window, opened: list, seconds: int = 1) -> None:
+    """Have the first socket of a page be told to come back in so many seconds."""
+    no_place = {"status": 0, "error": "no place", "retry_after": seconds}
 
     def refuse(socket):
         opened.append(socket)
@@ -155,13 +161,39 @@ def test_a_socket_without_a_place_is_tried_again(tab, zoo):
             socket.connect_to_server()
             return
         socket.on_message(
-            lambda _: (
-                socket.send('{"status": 0, "error": "no place", "retry_after": 1}'),
-                socket.close(code=1013),
-            )
+            lambda _: (socket.send(json.dumps(no_place)), socket.close(code=1013))
         )
 
-    ann.answer_sockets(f"ws://127.0.0.1:{ann.chat.chat_port}/ws", refuse)
+    window.answer_sockets(f"ws://127.0.0.1:{window.chat.chat_port}/ws", refuse)
+
+
+@KINDS
+def test_a_page_waits_as_long_as_it_is_told(clocked, zoo, rooms):
+    ann, tries = clocked(), []
+    ann.take_clock()
+    if rooms == "/chats/":
+        no_place_at_first(ann, tries, seconds=100)
+        ann.open(rooms, room=zoo)
+        ann.say("patience")
+    else:
+        refuse_once(ann, 429, tries, seconds=100)
+        ann.join(rooms, room=zoo).say("patience")
+    wait_until(lambda: ann.page.evaluate("1") and tries, lambda: "the page is refused")
+    pass_time(ann, 95)
+    forgive(ann)
+    assert len(tries) == 1, (
+        "The server told a page to come back in 100 seconds. After 95 of them it had "
+        f"tried again {len(tries) - 1} times."
+    )
+    pass_time(ann, 20)  # and then it goes on by itself
+    has_state(ann, "patience", "sent")
+    assert len(tries) > 1, "The page said it another way."
+    forgive(ann)
+
+
+def test_a_socket_without_a_place_is_tried_again(tab, zoo):
+    ann, opened = tab(), []
+    no_place_at_first(ann, opened)
     ann.join(room=zoo)
     ann.say("there is a place now")
     has_state(ann, "there is a place now", "sent")

@@ -438,12 +438,13 @@ def test_who_has_many_windows_may_ask_in_each(usual, room, honest):
 # --- Who shows no token ---------------------------------------------------------------
 
 KNOCKS = 6
+OTHERS = f"{HOME}2,203.0.113.1"  # proxies: none of them is where the tests come from
 
 
 @pytest.fixture(scope="module")
 def guarded(chat):
     """A chat server where one address has KNOCKS in a minute without a token."""
-    with chat.beside(CHAT_KNOCKS=f"{KNOCKS}/60") as guarded:
+    with chat.beside(CHAT_KNOCKS=f"{KNOCKS}/60", CHAT_PROXIES=OTHERS) as guarded:
         yield guarded
 
 
@@ -565,8 +566,9 @@ def test_an_address_that_anybody_can_write_is_not_believed(guarded):
     wait_as_told(
         answer,
         429,
-        "X-Real-IP is a header that anybody can send. CHAT_PROXIES names nobody, so "
-        f"it says nothing: {HOME} has knocked {KNOCKS} times, and once more",
+        f"X-Real-IP is a header that anybody can send. CHAT_PROXIES is {OTHERS!r}, and "
+        f"not {HOME}, so it says nothing: {HOME} has knocked {KNOCKS} times, and once "
+        "more",
     )
 
 
