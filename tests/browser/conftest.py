@@ -12,9 +12,10 @@ import pytest
 from playwright.sync_api import Error, Page, expect
 
 from tests.support.pages import COMES_BACK
-from tests.support.servers import PEOPLE
+from tests.support.servers import PATIENCE, PEOPLE
 from tutorial.stages import load_stages
 
+expect.set_options(timeout=1_000 * PATIENCE)
 GREETING = re.compile(r"connected ?\.\.\.")
 CONNECTED = re.compile(r"^\s*connected", re.I)
 # A mistake in a script, whoever catches it. A request that fails is none.
@@ -56,7 +57,7 @@ class Window:
     def __init__(self, chat, page, user: str = PEOPLE[0]):
         self.page, self.context, self.user = page, page.context, user
         # What is not there after some seconds will not come.
-        self.page.set_default_timeout(8_000)
+        self.page.set_default_timeout(1_000 * (PATIENCE + 3))
         self.errors: list[str] = []
         self.asked = 0  # how often it turned to the chat server
         self.opened = False  # has it shown a room?

@@ -23,6 +23,7 @@ from tests.contract.test_10_accounts import (
     page_of_link,
 )
 from tests.support.accounts import Visitor
+from tests.support.clients import Client
 from tests.support.pages import COMES_BACK, by_another_port, close_at
 from tests.support.polling import post
 from tests.support.proxy import Proxy
@@ -970,7 +971,13 @@ def test_axe_finds_nothing_and_every_page_fits(window, width, scheme):
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"At {width} pixels, {page.url} is {wide} wide."
 
-    look(ann.page)
+    wide = f"{width}".rjust(150, "W")
+    ann.chat.let_in([wide], [ann.room])
+    with Client(ann.chat, wide, ann.room, user=wide) as other:
+        other.say(f"hello at {width}")
+        expect(ann.log).to_contain_text(f"hello at {width}")
+        are_here(ann, ann.user, wide, because="both are in the room")
+        look(ann.page)
     look(page)
     page.goto(nobody.chat.origin + sign_up)
     look(page)

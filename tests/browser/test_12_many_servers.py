@@ -99,14 +99,21 @@ def test_a_page_goes_on_at_another_server_when_its_own_is_killed(
     ann.join(rooms, room=room)
     ann.say("before")
     has_state(ann, "before", "sent")
-    many[asked[-1]].crash()
-    ann.say("after")
-    expect(ann.log, "another server is there").to_contain_text(
-        "after", timeout=COMES_BACK
-    )
-    expect(ann.status, "all is well again").to_have_text(ann.joined, timeout=COMES_BACK)
-    has_state(ann, "after", "sent")
-    assert lines(ann) == ["after", "before"], "each once, and the newest first"
+    texts = [f"after {turn}" for turn in ("one", "two", "three")]
+    for text in texts:
+        at = asked[-1]
+        many[at].crash()
+        ann.say(text)
+        expect(ann.log, "another server is there").to_contain_text(
+            text, timeout=COMES_BACK
+        )
+        expect(ann.status, "all is well again").to_have_text(
+            ann.joined, timeout=COMES_BACK
+        )
+        has_state(ann, text, "sent")
+        assert asked[-1] != at, f"Server {at} was killed, and the page is there."
+        many[at].come_back()
+    assert lines(ann) == [*reversed(texts), "before"], "each once, and the newest first"
     forgive(ann)
 
 

@@ -24,7 +24,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.events import tell
-from tests.support.servers import comes_true
+from tests.support.servers import PATIENCE, comes_true
 from tests.support.standing import Standing
 from tutorial.check.copies import remove
 from tutorial.check.limits import Limits, limits_here
@@ -32,7 +32,6 @@ from tutorial.check.tasks import task_of
 from tutorial.processes import below, kill_all
 
 HURRY = 0.8  # seconds in which a page does, on a machine at rest, what it will do
-PATIENCE = 5.0  # seconds that Playwright gives it otherwise
 GRACE = 0.4  # seconds in which a test in a browser may come to its end by itself
 
 # Before pytest takes the standard input for itself.
