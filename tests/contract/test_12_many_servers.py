@@ -760,6 +760,18 @@ def test_there_is_no_seam_between_the_engine_and_the_database(many, room):
     )
 
 
+def test_how_far_the_database_is_does_not_depend_on_what_is_left(many, room):
+    _, last = said(many, room, "one", "two", "three")
+    many[0].moved(room, last)
+    many[0].manage("prune_messages", "--keep-last", "0")
+    told = page(many[0], room, last + 1)
+    assert (told["last"], told["data"], told["more"]) == (last, [], False), (
+        f"Messages up to {last} were in the database, and python manage.py "
+        'prune_messages --keep-last 0 has deleted them. None is on its way, so "last" '
+        f"should be {last}, or a page asks for ever. Django tells {dict(told)}."
+    )
+
+
 def test_an_engine_that_is_empty_goes_on_where_the_database_ends(many, room):
     _, last = said(many, room, "one", "two", "three")
     many[0].moved(room, last)
