@@ -43,26 +43,15 @@ def lanes_for(
     own = [f"tests/{test}" for one in tasks if one.exercise for test in one.tests]
     if own and tasks[0].alone:
         return {"contract": sorted(own)}
-    inside = [
-        f"tests/{test}" for one in tasks if one.inside for test in sorted(one.tests)
-    ]
-    lanes = {"inside": inside} if inside else {}
-    if not browser:
-        return {"contract": [*sorted(own), "tests/contract"], **lanes}
-    pages = files_in_browser(tasks)
-    first = next(iter(pages))
-    del pages[first]
-    lanes = {"contract": [*sorted(own), "tests/contract", first], **lanes}
-    for number, files in enumerate(shared_out(pages, browsers), 1):
-        lanes[f"browser-{number}"] = files
-    return lanes
+    lanes = {"contract": [*sorted(own), "tests/contract"]}
+    if inside := [test for one in tasks if one.inside for test in sorted(one.tests)]:
+        lanes["inside"] = [f"tests/{test}" for test in inside]
+    parts = shared_out(files_in_browser(tasks), browsers) if browser else []
+    return lanes | {f"browser-{number}": files for number, files in enumerate(parts)}
 
 
 def files_in_browser(tasks: list[Task]) -> dict[str, int]:
-    """The files with the tests of `tasks` in a browser: how many each has.
-
-    The pages of the first chapter come first.
-    """
+    """The files with the tests of `tasks` in a browser: how many each has."""
     tests = (test for one in tasks if one.in_browser for test in one.tests)
     found = Counter(f"tests/{test.partition('::')[0]}" for test in tests)
     return dict(sorted(found.items(), key=lambda one: _number(one[0])))
