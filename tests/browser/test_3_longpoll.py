@@ -300,7 +300,7 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(clocked, greets):
         data = paul.chat.data("connected...")
         greeting = {"status": 1, "timestamp": 0.0, "data": data}
         if paul.chat.has_history:
-            greeting = paul.chat.nothing_missed
+            greeting = paul.chat.nothing_new
         if greets and is_greeting(asked[-1]):
             route.fulfill(json=greeting, headers=allowed)
         else:

@@ -51,6 +51,19 @@ def test_what_is_said_in_a_room_stays_there(tab, rooms):
         expect(one.log, "what is said in a room stays there").not_to_contain_text(text)
 
 
+def is_kept(window, text: str) -> None:
+    """Wait until a page shows what was typed, and could not be sent, in box or line."""
+
+    def keeps() -> bool:
+        line = window.page.locator("[data-state]").filter(has_text=text)
+        waits = window.chat.has_history and line.count() == 1
+        return waits or window.box.input_value() == text
+
+    what = f"{text!r} cannot be sent. It is still in the box"
+    what += ", or in a line of its own" if window.chat.has_history else ""
+    wait_until(keeps, lambda: what)
+
+
 @KINDS
 @pytest.mark.parametrize("why", ["expired", "altered"])
 def test_a_page_whose_token_is_refused_says_so_and_rests(clocked, rooms, why):
@@ -75,9 +88,10 @@ def test_a_page_whose_token_is_refused_says_so_and_rests(clocked, rooms, why):
         expect(ann.status, "the page says what is wrong").not_to_have_text(
             "Not connected."
         )
-        ann.box.fill("a text that is not lost")
+        text = "a text that is not lost"
+        ann.box.fill(text)
         ann.box.press("Enter")
-        expect(ann.box).to_have_value("a text that is not lost")
+        is_kept(ann, text)
         before = len(asked)
         ann.page.evaluate(BACK)
         pass_time(ann, 60)

@@ -66,6 +66,15 @@ def state(window, text: str):
     return window.page.locator("[data-state]").filter(has_text=text)
 
 
+def button_of(window, text: str, name: str):
+    """The button in the line of one's own that says `text`.
+
+    The state may stand at the whole line, or at the text in it.
+    """
+    line = state(window, text).locator("xpath=ancestor-or-self::*[.//button][1]")
+    return line.get_by_role("button", name=re.compile(name, re.I))
+
+
 def heard(window) -> list[str]:
     """What stands in the message list, the newest first, without what is pending there.
 
@@ -338,16 +347,12 @@ def test_what_failed_can_be_tried_again_or_removed(tab):
     for text in ("not this one", "try this one"):
         ann.say(text)
         has_state(ann, text, "failed")
-    remove = state(ann, "not this one").get_by_role(
-        "button", name=re.compile("remove", re.I)
-    )
+    remove = button_of(ann, "not this one", "remove")
     expect(remove, "a line that failed has a button Remove").to_be_visible()
     remove.click()
     expect(state(ann, "not this one"), "it is gone").to_have_count(0)
     refusing = False
-    again = state(ann, "try this one").get_by_role(
-        "button", name=re.compile("again", re.I)
-    )
+    again = button_of(ann, "try this one", "again")
     expect(again, "a line that failed has a button Try again").to_be_visible()
     again.click()
     expect(ann.log, "it is sent").to_contain_text("try this one")

@@ -13,7 +13,7 @@ from tests.browser.test_8_history import KINDS, forgive, has_state
 from tests.contract.test_9_persistence import away
 from tests.support.clients import Client
 from tests.support.pages import COMES_BACK, READ_OUT
-from tests.support.servers import comes_true
+from tests.support.servers import PEOPLE, comes_true
 
 SINCE_STAGE = 9
 MANY = 260  # messages: more than the server keeps in memory
@@ -260,6 +260,10 @@ class NotStoring(Refusing):
     def tell(self, chat, **message) -> None:
         """Tell the window a message as everybody is told."""
         self.numbers += 1
+        if chat.has_names:
+            name = PEOPLE[0]
+            author = {"id": chat.users[name], "name": name}
+            message |= {"author": author, "said_at": "2026-11-28T19:00:00.000Z"}
         news = {"seq": self.numbers, "data": [{"seq": self.numbers, **message}]}
         self.last.send(json.dumps(chat.nothing_missed | news))
 

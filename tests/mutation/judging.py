@@ -128,7 +128,7 @@ def judge_folder(
         broken = verdict.kind is Kind.TOOL
         passed = verdict.kind is Kind.RIGHT
     except Cancelled:
-        failure, passed, broken = judge.failures[0], False, False
+        failure, passed, broken = judge.tally.failures[0], False, False
     return Outcome(
         passed,
         failure.test if failure else "",

@@ -15,8 +15,10 @@ def buttons(form: Tag) -> list[Tag]:
 
 def words(element: Tag) -> str:
     """What a screen reader says of a button."""
-    said = element.get("aria-label") or element.get("value") or ""
-    return said if element.name == "input" else said or element.get_text(" ", True)
+    shown = element.get("value", "")
+    if element.name != "input":  # The value of a button is only sent.
+        shown = element.get_text(" ", True)
+    return element.get("aria-label") or shown
 
 
 def button_of(form: Tag, pattern: str = "") -> Tag | None:

@@ -57,10 +57,15 @@ const isLive = (node) => {
   }
   return false;
 };
+const spoken = (node) => {
+  if (node.nodeType !== Node.ELEMENT_NODE) return node.textContent;
+  if (node.getAttribute("aria-live") === "off") return "";
+  return [...node.childNodes].map(spoken).join("");
+};
 new MutationObserver((records) => {
   for (const { target, addedNodes } of records) {
     for (const node of addedNodes) {
-      if (isLive(target)) window.readOut.push(node.textContent.trim());
+      if (isLive(target)) window.readOut.push(spoken(node).trim());
     }
   }
 }).observe(document, {childList: true, subtree: true});
@@ -90,7 +95,7 @@ class Parking(ThreadingHTTPServer):
         self.over = threading.Event()
         self.greeting = {"status": 1, "timestamp": 0.0, "data": ["connected..."]}
         if chat.has_history:
-            self.greeting = chat.nothing_missed
+            self.greeting = chat.nothing_new
 
     def __enter__(self) -> Parking:
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -162,7 +167,7 @@ def answer_with_nothing(chat: Chat, route) -> None:
     asked_for = dict(parse_qsl(urlsplit(route.request.url).query))
     if chat.has_history:
         place = {"epoch": asked_for["epoch"], "seq": int(asked_for["seq"])}
-        answer = chat.nothing_missed | place
+        answer = chat.nothing_new | place
     else:
         answer = {"status": 1, "timestamp": float(asked_for["lastupdate"]), "data": []}
     route.fulfill(json=answer, headers={"Access-Control-Allow-Origin": "*"})

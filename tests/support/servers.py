@@ -773,8 +773,15 @@ print(json.dumps(told))
 
     @property
     def nothing_missed(self) -> dict:
-        """What a poll or a socket of exercise 3 is told that has missed nothing."""
+        """What a socket is told, from exercise 3 on, that has missed nothing."""
         return {"status": 1, "epoch": "c0ffee", "seq": 0, "reset": False, "data": []}
+
+    @property
+    def nothing_new(self) -> dict:
+        """The same for a poll: where there are names, it is told who is here, too."""
+        here = [{"id": self.users[PEOPLE[0]], "name": PEOPLE[0]}] if self.users else []
+        names = {"here": here, "here_version": "1"} if self.has_names else {}
+        return self.nothing_missed | names
 
     def saying(self, text: str, id: str | None = None) -> str:
         """What a socket sends to say `text`; with an `id` of its own, or a new one."""
