@@ -275,7 +275,7 @@ def beside(chat, **env: str | None) -> Iterator[int]:
         server.stop()
 
 
-@pytest.mark.stages(2, 5)
+@pytest.mark.stages(2, 10)
 def test_without_a_list_the_usual_pages_are_let_in(chat):
     with beside(chat, CHAT_ORIGINS=None) as port:
         for origin in ("http://127.0.0.1:8000", "http://localhost:8000"):
@@ -291,7 +291,7 @@ def test_without_a_list_the_usual_pages_are_let_in(chat):
         )
 
 
-@pytest.mark.stages(2, 5)
+@pytest.mark.stages(2, 10)
 def test_origins_may_be_typed_as_people_type(chat):
     typed = " http://Chat.example:80/ , HTTP://localhost:8123, http://[::1]:8000 "
     typed += ",http://192.168.0.80:80,https://10.0.0.34:443"
