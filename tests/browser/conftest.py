@@ -18,6 +18,7 @@ from tutorial.stages import load_stages
 expect.set_options(timeout=1_000 * PATIENCE)
 GREETING = re.compile(r"connected ?\.\.\.")
 CONNECTED = re.compile(r"^\s*connected", re.I)
+CLOSING = "WebSocket is already in CLOSING"  # says Chromium, where a text is dropped
 # A mistake in a script, whoever catches it. A request that fails is none.
 SLIP = re.compile(
     r"\bReferenceError: |\bTypeError: .*(is not a function|is not iterable|"
@@ -164,6 +165,8 @@ class Window:
     def _console(self, message) -> None:
         # Chromium asks for an icon by itself; a page need not have one.
         by_itself = message.location.get("url", "").endswith("/favicon.ico")
+        # Who keeps what was said until it is told back, may say it to a closing socket.
+        by_itself |= self.chat.has_history and CLOSING in message.text
         if message.type in ("error", "warning") and not by_itself:
             self._complain(message.text)
             if re.search(r"\b[A-Z]\w+Error\b", message.text):

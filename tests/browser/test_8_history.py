@@ -54,7 +54,6 @@ def line_of(tab):
 def forgive(window) -> None:
     """Forget what Chromium itself says of requests that failed, as they should."""
     window.forgive("WebSocket connection")
-    window.forgive("WebSocket is already in CLOSING")
     window.forgive("Failed to load resource")
 
 
