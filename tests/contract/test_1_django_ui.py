@@ -148,7 +148,12 @@ def text_around(link) -> str:
 
 def rooms_linked(part) -> set[str]:
     """The numbers of the rooms to which a part of the page links."""
-    return {re.sub(r"\D", "", link["href"]) for link in part("a", href=True)} - {""}
+    return {number_in(link) for link in part("a", href=True)} - {""}
+
+
+def number_in(link) -> str:
+    """The number of the room to which a link leads; "" if it leads to none."""
+    return re.sub(r"\D", "", link["href"])
 
 
 def test_the_list_says_when_there_are_no_rooms(chat, room, tmp_path):

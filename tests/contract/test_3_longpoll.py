@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import pytest
 from bs4 import BeautifulSoup
 
-from tests.contract.test_1_django_ui import text_around
+from tests.contract.test_1_django_ui import number_in, text_around
 from tests.support.clients import Client
 from tests.support.memory import kept_for_each
 from tests.support.polling import (
@@ -409,11 +409,16 @@ def test_a_room_is_there_by_long_polling_too(chat):
     for path, name in zip(chat.make_rooms(*names), names, strict=True):
         polled = path.replace("/chats/", "/chats/long_poll/")
         listed = BeautifulSoup(chat.get("/chats/").text, "html.parser")
-        links = listed("a", href=lambda to, path=polled: urljoin("/chats/", to) == path)
-        said = [" ".join(text_around(link).split()) for link in links]
-        assert any(name in text for text in said), (
+        links = [link for link in listed("a", href=True) if number_in(link)]
+        goals = [urljoin("/chats/", link["href"]) for link in links]
+        assert polled in goals, f"/chats/ should link to {polled}, too, not to {goals}."
+        at = goals.index(polled)
+        # Its words may be "by long polling", and the name stands in the link beside it.
+        beside = goals[max(at - 1, 0)], goals[min(at + 1, len(goals) - 1)]
+        assert name in text_around(links[at]) or path in beside, (
             f"The room {path} is called {name!r}. On /chats/, its name should stand in "
-            f"the link to {polled}, or beside it. There are {len(said)}, with {said}."
+            f"the link to {polled}, or beside it. There it says "
+            f"{text_around(links[at])!r}, beside links to {' and '.join(beside)}."
         )
     for which in ("987654321", "kitchen"):
         status = chat.get(f"/chats/long_poll/{which}/").status
