@@ -112,6 +112,15 @@ class Window:
         self.clock.install(time=time)
         self.clock.resume()  # The test before may have let it stand.
 
+    def stop_clock(self) -> None:
+        """Have the clock of the profile stand, until a test has it go on.
+
+        On a slow machine, more would pass by itself than a test says.
+        """
+        now = 1_000 * time.time()  # A page may reckon with the time of day.
+        self.take_clock(now)
+        self.clock.pause_at(now + 1_000)
+
     def leave(self) -> bool:
         """Leave the page as a new one is, but for what it has stored for its site.
 

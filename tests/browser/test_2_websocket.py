@@ -287,9 +287,7 @@ class Refusing:
             self.greeting = json.dumps(window.chat.nothing_missed)
         window.begin_with(f"Math.random = () => {chance}")
         window.answer_sockets("**/ws", self.answer)
-        # It stands until pass_time: on a slow machine, more would pass by itself.
-        window.take_clock(time=0)
-        window.clock.pause_at(1000)
+        window.stop_clock()
 
     def answer(self, socket) -> None:
         self.attempts += 1
