@@ -131,9 +131,8 @@ def test_what_is_typed_is_not_swallowed(tab):
 
 
 def test_the_page_fits_a_phone(window):
-    window = window()
-    window.resize(320, 640)
-    page = window.open().page
+    window = window(viewport={"width": 320, "height": 640}, has_touch=True).open()
+    page = window.page
     # A hill in New Zealand. Its room is on the list, and has a page.
     [hill] = window.chat.make_rooms(
         "Taumatawhakatangihangakoauauotamateapokaiwhenuakitanatahu"

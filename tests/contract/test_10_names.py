@@ -774,7 +774,7 @@ def test_a_lively_room_is_told_who_comes(chat, own_room):
     with Client(chat, ANN, own_room) as ann, asking_all_the_time(chat, own_room, BOB):
         sees(ann, ANN, BOB, because="Bob asks all the time")
         with Client(chat, CY, own_room, user=CY):
-            because = "Cy has come, while Bob asks a hundred times a second"
+            because = "Cy has come, while Bob asks again and again"
             sees(ann, ANN, BOB, CY, because=because)
 
 

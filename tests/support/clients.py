@@ -16,13 +16,10 @@ from websockets.sync.client import connect
 from wsproto import Connection, ConnectionType
 from wsproto.events import TextMessage
 
-from tests.support.servers import PEOPLE, cookie_header
+from tests.support.servers import PEOPLE, SECONDS, cookie_header
 
 GREETING = "connected ...."
 CRLF = b"\r\n"
-# How long a client waits for what it should hear. A machine may be busy with other
-# tests; those of planted mistakes, where waiting is the rule, ask for less.
-SECONDS = float(os.environ.get("TEST_PATIENCE", "10"))
 
 
 def short(text: str | bytes, most: int = 60) -> str:
