@@ -59,7 +59,7 @@ steps: ## the stages as commits: a branch and tags here, or DIR=~/mychat, a new 
 	$(VENV_PYTHON) -m tutorial steps $${dir:+--into "$$dir"} $(ARGS)
 
 docs: ## build the site, strictly, into site/
-	@$(SET_UP) run && $(VENV_PYTHON) -m mkdocs build --strict
+	@$(SET_UP) run && NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --strict
 
 read: ## show the tutorial's pages at http://127.0.0.1:8080/; Ctrl-C ends it
 	@trap : INT; $(SET_UP) run && $(VENV_PYTHON) -m tutorial read || test $$? -eq 130

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from playwright.sync_api import expect
 
 SINCE_STAGE = 1
 
@@ -37,76 +40,151 @@ const behind = (element) => {
 };
 """
 PAGE_IS_DARK = "() => {" + HELPERS + "return light(behind(document.body)) < 0.2; }"
+# Of each text that somebody sees. What is disabled need not be read.
 CONTRASTS = (
     "() => {"
     + HELPERS
     + """
-  const texts = document.querySelectorAll(
-    "h1, a, p, li, label, input, textarea, button:not(:disabled)"
+  const isText = (element) =>
+    element.matches("input, textarea") ||
+    [...element.childNodes].some((one) => one.nodeType === 3 && one.data.trim());
+  const isSeen = (element) => {
+    const { width, height } = element.getBoundingClientRect();
+    return width > 1 && height > 1 && element.checkVisibility();
+  };
+  const texts = [...document.body.querySelectorAll("*")].filter(
+    (element) =>
+      !element.closest(":disabled, [aria-disabled=true]") &&
+      isText(element) && isSeen(element)
   );
-  return [...texts].map((element) => {
+  return texts.map((element) => {
     const page = light(behind(element));
     const text = light([...behind(element), getComputedStyle(element).color]);
     const contrast = (Math.max(page, text) + 0.05) / (Math.min(page, text) + 0.05);
-    return [element.outerHTML, contrast];
+    return [element.outerHTML.slice(0, 200), contrast];
   });
 }
 """
 )
+# Have all that is there look as what is in this state. To a script, a browser does not
+# tell how a link looks that was visited. Returns whether any rule is about the state.
+IN_STATE = """
+(state) => {
+  for (const [sheet, rule] of window.added ?? []) {
+    sheet.deleteRule([...sheet.cssRules].indexOf(rule));
+  }
+  if (!window.added) {
+    const rest = new CSSStyleSheet(); // No page forbids a script's own.
+    rest.replaceSync("* { transition: none !important; animation: none !important; }");
+    document.adoptedStyleSheets.push(rest);
+  }
+  window.added = [];
+  const named = new RegExp(state + "(?![-\\w])", "g");
+  const copy = (sheet) => {
+    [...sheet.cssRules].reverse().forEach((rule, number, { length }) => {
+      if (rule.selectorText?.match(named)) {
+        // As a selector, no heavier and no lighter.
+        const all = rule.cssText.replaceAll(named, ":not(.that-nobody-has)");
+        sheet.insertRule(all, length - number);
+        added.push([sheet, sheet.cssRules[length - number]]);
+      } else if (rule.cssRules) {
+        copy(rule);
+      }
+    });
+  };
+  for (const sheet of document.styleSheets) copy(sheet);
+  return added.length > 0;
+}
+"""
+STATES = [":hover", ":active", ":focus", ":focus-visible", ":focus-within", ":visited"]
 
 
-# What has the focus, and whether it had it before.
+# What has the focus, whether it had it before, and where it is, in pixels.
 FOCUSED = """
 () => {
   window.seen ??= new WeakSet();
   const element = document.activeElement;
   const before = seen.has(element);
   seen.add(element);
-  return [element.outerHTML, before];
+  // Where a frame would be, or a card that is marked: to compare pages costs more.
+  const { left, top, right, bottom } = element.getBoundingClientRect();
+  const [x, y] = [Math.max(left - 40, 0), Math.max(top - 40, 0)];
+  const width = Math.min(right + 40, innerWidth) - x;
+  const height = Math.min(bottom + 40, innerHeight) - y;
+  return [element.outerHTML, before, { x, y, width, height }];
 }
 """
 
 
+def visited(window) -> Iterator[str]:
+    """Show one page after the other; gives its path. In rooms, say something."""
+    number = window.chat.target.stage.number
+    doors = ["/chats/"] if number < 3 else ["/chats/", "/chats/long_poll/"]
+    for rooms in doors:
+        if number > 1:
+            window.join(rooms).say("hello")
+            expect(window.log, "the page shows what it says").to_contain_text("hello")
+        else:
+            window.open(rooms)
+        yield window.room
+    window.page.goto(window.chat.origin + "/chats/")
+    yield "/chats/"
+
+
 def test_what_the_keyboard_is_on_looks_otherwise(tab):
-    window = tab().open()
-    page, marked = window.page, {}
+    window = tab()
+    for path in visited(window):
+        marked = looks_otherwise(window.page)
+        assert marked, f"Tab should come to something in {path}."
+        plain = [element for element, is_marked in marked.items() if not is_marked]
+        assert not plain, (
+            f"Who goes through {path} by Tab should see where the keyboard is: with a "
+            "frame around it, for example. With and without the focus, "
+            f"{plain} look alike."
+        )
 
-    def looks() -> bytes:
-        return page.screenshot(animations="disabled", caret="hide")
 
-    window.box.blur()
+def looks_otherwise(page) -> dict[str, bool]:
+    """What Tab comes to in a page: HTML -> does it look otherwise then?"""
+    marked: dict[str, bool] = {}
+    page.evaluate("document.activeElement.blur()")
     for _ in range(30):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement === document.body"):
             continue  # It has left the page, and begins anew.
-        element, before = page.evaluate(FOCUSED)
+        element, before, around = page.evaluate(FOCUSED)
         if before:
             break
+
+        def looks(around=around) -> bytes:
+            shot = {"animations": "disabled", "caret": "hide"}
+            return page.screenshot(clip=around, **shot)
+
         focused = looks()
         page.evaluate("document.activeElement.blur()")  # Tab goes on from there.
         marked[element] = focused != looks()
-    assert any(marked.values()), f"Tab should go through the page: {[*marked]}."
-    plain = [element for element, is_marked in marked.items() if not is_marked]
-    assert not plain, (
-        "Who goes through the page by Tab should see where the keyboard is: with a "
-        f"frame around it, for example. With and without the focus, {plain} look alike."
-    )
+    return marked
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_can_be_read_in_light_and_dark(tab, scheme):
     window = tab()
     window.prefer(scheme)
-    page = window.open().page
-    dark = page.evaluate(PAGE_IS_DARK)
-    assert dark == (scheme == "dark"), (
-        f"Where the reader asks for {scheme} colours, the page should be {scheme}."
-    )
-    for element, contrast in page.evaluate(CONTRASTS):
-        assert contrast >= LEAST_CONTRAST, (
-            f"In {scheme} colours, {element} has a contrast of {contrast:.1f}; "
-            f"text needs {LEAST_CONTRAST}."
+    page = window.page
+    for path in visited(window):
+        dark = page.evaluate(PAGE_IS_DARK)
+        assert dark == (scheme == "dark"), (
+            f"Where the reader asks for {scheme} colours, {path} should be {scheme}."
         )
+        for state in ["", *STATES]:
+            if state and not page.evaluate(IN_STATE, state):
+                continue
+            for element, contrast in page.evaluate(CONTRASTS):
+                assert contrast >= LEAST_CONTRAST, (
+                    f"In {scheme} colours, in {path}, {element} has a contrast of "
+                    f"{contrast:.1f}{state and f' when it is {state}'}; text needs "
+                    f"{LEAST_CONTRAST}."
+                )
 
 
 @pytest.mark.stages(1, 1)

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import GREETING
 from tests.support.pages import COMES_BACK
+from tests.support.servers import new_id
 
 SINCE_STAGE = 2
 
@@ -68,6 +69,38 @@ def test_two_windows_talk_to_each_other(tab):
     twice = re.compile("hi Ann.*hi Ann", re.S)
     expect(bob.log, "what is said twice in a row is two lines").to_contain_text(twice)
     expect(ann.box, "the input box is empty again after sending").to_have_value("")
+
+
+# What a browser tells a page, with what it tells it to.
+TELLINGS = """
+() => {
+  for (const told of ["offline", "online", "blur", "focus", "pageshow", "resize"])
+    dispatchEvent(new Event(told));
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+
+
+def doubles_nothing(ann, newcomer, rooms: str = "/chats/") -> None:
+    """Whatever the browser tells Ann's page, it shows what is said once.
+
+    `newcomer` opens a window: what Ann's page has asked for is there before that.
+    """
+    ann.join(rooms).page.evaluate(TELLINGS)
+    bob = newcomer().join()
+    said = [f"number {number}, {new_id()}" for number in range(3)]
+    for text, window in zip(said, [bob, ann, bob], strict=True):
+        window.say(text)
+        expect(ann.log, "Ann's window shows it").to_contain_text(text)
+    assert lines(ann)[:3] == said[::-1], (
+        "The browser told the page that it is offline, online again, in front, and so "
+        "on, as it may at any time. Then three messages were said. The page should "
+        f"show each of them once. From the box on, it shows {lines(ann)[:6]}."
+    )
+
+
+def test_what_the_browser_tells_a_page_doubles_nothing(tab):
+    doubles_nothing(tab(), tab)
 
 
 @pytest.mark.thorough
@@ -397,6 +430,15 @@ def test_a_text_in_hebrew_begins_at_the_right(tab):
         "A message in Hebrew should begin at the right: its element needs "
         f'dir="auto". Left of it are {left:.0f} pixels, right of it {right:.0f}.'
     )
+    bob.say("hello")
+    expect(bob.log, "Bob's window shows what Bob said").to_contain_text("hello")
+    for text, wants in {"שלום": "rtl", "hello": "ltr"}.items():
+        left, right, direction = bob.log.get_by_text(text).evaluate(SPACES)
+        runs = "rtl" if left > right or direction == "rtl" else "ltr"
+        assert runs == wants, (
+            f"{text!r} should run {wants}, beside a message that runs the other way: "
+            'each message has a dir="auto" of its own.'
+        )
 
 
 def test_the_keyboard_is_enough(tab):

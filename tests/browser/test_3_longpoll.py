@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.test_2_websocket import (
     all_lines,
+    doubles_nothing,
     lines,
     pass_time,
     shows_markup_as_text,
@@ -143,16 +144,33 @@ def test_who_comes_back_is_shown_what_was_missed_and_nothing_twice(tab):
     paul.forgive("Failed to load resource")
 
 
+def test_what_the_browser_tells_a_polling_page_doubles_nothing(tab):
+    doubles_nothing(tab(), tab, "/chats/long_poll/")
+
+
+@pytest.mark.stages(3, 7)
+def test_who_goes_and_comes_back_sees_again_what_was_said(tab):
+    paul = join_by_polling(tab())
+    paul.say(said := f"so far {new_id()}")
+    expect(paul.log, "the poller sees its own words").to_contain_text(said)
+    for _ in range(2):
+        paul.page.goto(paul.chat.origin + "/chats/")
+        join_by_polling(paul)
+        says = "who opens the page again, in the same window, sees what was said before"
+        expect(paul.log, says).to_contain_text(said)
+
+
 @pytest.fixture
 def unsent(tab):
     """A function that has a polling page say texts that do not get through.
 
     While they are under way, it types a draft. It returns the page, the texts that the
     page took, and the draft if it could be typed: some pages let nobody write on while
-    a text is on its way.
+    a text is on its way. What is posted behind one that failed gets through if that
+    was `once` only.
     """
 
-    def say(*texts: str, draft: str = ""):
+    def say(*texts: str, draft: str = "", once: bool = False):
         paul = join_by_polling(tab())
         # Who comes is told all that was said, poll by poll, and each says Connected.
         post(paul.chat, newest := f"so far {new_id()}")
@@ -160,7 +178,7 @@ def unsent(tab):
         hold, held = True, []
 
         def refuse(route):
-            if route.request.method != "POST":
+            if route.request.method != "POST" or (once and not hold):
                 route.continue_()
             elif hold:
                 held.append(route)
@@ -205,8 +223,10 @@ def send_all(window, texts: list[str]) -> None:
 
 
 @pytest.mark.stages(3, 7)
-def test_a_text_that_could_not_be_sent_stays_in_the_box(unsent):
-    paul, texts, _ = unsent("the former", "the latter")
+@pytest.mark.parametrize("once", [False, True], ids=["all-fail", "the-first-fails"])
+def test_a_text_that_could_not_be_sent_stays_in_the_box(unsent, once):
+    both = [f"the {which}, {new_id()}" for which in ("former", "latter")]
+    paul, texts, _ = unsent(*both, once=once)
     send_all(paul, texts)
     expect(paul.box, "the input box is empty again after sending").to_have_value("")
     said = " ".join(reversed(all_lines(paul)))

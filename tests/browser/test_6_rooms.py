@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_2_websocket import Refusing, pass_time
+from tests.browser.test_2_websocket import TELLINGS, Refusing, pass_time
 from tests.support.pages import COMES_BACK
 from tests.support.servers import wait_until
 
@@ -17,12 +17,6 @@ WEEK = 7 * 24 * 60 * 60
 KINDS = pytest.mark.parametrize(
     "rooms", ["/chats/", "/chats/long_poll/"], ids=["socket", "polling"]
 )
-
-# The laptop is opened again, and has a network again.
-BACK = """
-for (const what of ["online", "focus", "pageshow"]) dispatchEvent(new Event(what));
-document.dispatchEvent(new Event("visibilitychange"));
-"""
 
 # The page has another token, once, than the server gave it: one character is changed.
 ALTER_TOKEN = """
@@ -64,6 +58,22 @@ def is_kept(window, text: str) -> None:
     wait_until(keeps, lambda: what)
 
 
+@pytest.mark.stages(6, 9)  # Later, there is another token to try.
+def test_a_text_that_comes_with_a_refused_token_is_kept(tab):
+    paul = tab().join("/chats/long_poll/")
+
+    def too_late(route):
+        headers = route.request.headers
+        if route.request.method == "POST":
+            headers |= {"authorization": "Bearer none-of-yours"}
+        route.continue_(headers=headers)
+
+    paul.page.route("**/*", too_late)
+    paul.say("too late")
+    is_kept(paul, "too late")
+    paul.forgive("401")
+
+
 @KINDS
 @pytest.mark.parametrize("why", ["expired", "altered"])
 def test_a_page_whose_token_is_refused_says_so_and_rests(clocked, rooms, why):
@@ -93,7 +103,7 @@ def test_a_page_whose_token_is_refused_says_so_and_rests(clocked, rooms, why):
         ann.box.press("Enter")
         is_kept(ann, text)
         before = len(asked)
-        ann.page.evaluate(BACK)
+        ann.page.evaluate(TELLINGS)
         pass_time(ann, 60)
         port = ann.chat.chat_port
         knocks = [url for url in asked[before:] if urlsplit(url).port == port]

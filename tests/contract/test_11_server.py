@@ -714,6 +714,20 @@ def at(door, address: str):
     return door
 
 
+def test_who_logs_in_between_has_guessed_all_the_same(door):
+    another_address()  # skips where there is none
+    name, there = fresh_name("guest"), at(door, "127.7.6.1")
+    signs_up(Visitor(at(door, "127.7.6.2")), name)
+    for _ in range(GUESSES - 1):
+        answer = logs_in(Visitor(there), fresh_name("guest"), "wrong")
+        assert answer.status == 200, f"a wrong password: {answer.status}"
+        answer = logs_in(Visitor(there), name)
+        assert answer.status == 302, f"the right password: {answer.status}"
+    logs_in(Visitor(there), fresh_name("guest"), "wrong")
+    answer = logs_in(Visitor(there), fresh_name("guest"), "wrong")
+    is_told_to_wait(answer, "Who has logged in between two guesses, and guesses again,")
+
+
 def test_another_address_may_log_in(door, guessed):
     address = another_address()
     answer = logs_in(Visitor(at(door, address)), BOB)

@@ -685,6 +685,26 @@ def test_a_place_that_is_left_is_free_again(narrow, room, eve, three):
     )
 
 
+def test_who_was_never_let_in_has_no_place(narrow, room):
+    [gone], late = narrow.make_rooms("To be deleted"), f"late-{new_id()[:8]}"
+    narrow.let_in([late], [gone, room])
+    key = gone.strip("/").rpartition("/")[2]
+    narrow.shell(f"from chat.models import ChatRoom; ChatRoom(pk={key}).delete()")
+    for _ in range(3):
+        with Wire(narrow, late, gone) as wire:
+            wire.is_closed_with(4404, because="its room was deleted")
+
+    def comes_in() -> bool:
+        with Wire(narrow, late, room) as wire:
+            return wire.closing_or_in()
+
+    assert comes_true(comes_in, SOON), (
+        "CHAT_MOST_PER_USER is 3, and three times somebody came with the token of a "
+        "room that was deleted, and was sent away (4404). Who is not let in takes no "
+        "place, so there should be one in another room."
+    )
+
+
 def test_polls_that_wait_take_places_too(narrow, room, eve, honest):
     with polls_of(narrow, room, eve, 3) as waiting:
         assert not any(poll.is_answered() for poll in waiting), "Three may wait."

@@ -61,13 +61,21 @@ def test_every_migration_has_a_way_back(chat):
     )
 
 
-# In a database of its own: all the way, back to each migration, and on again.
+# In a database of its own: all the way, back to each migration, and on again. And in
+# the end, when a room was deleted and another one renamed, once more.
 AGAIN = """
 import json
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from chat.models import ChatRoom
+
+def migrate(*words):
+    call_command("migrate", *words, verbosity=0)
+    return rooms()
+
+def rooms():
+    return sorted(ChatRoom.objects.values_list("name", flat=True))
 
 usual = connection.settings_dict["NAME"]
 connection.close()
@@ -77,27 +85,49 @@ try:
     known = MigrationLoader(None).graph.nodes
     for target in [None, *sorted(name for app, name in known if app == "chat")]:
         if target:
-            call_command("migrate", "chat", target, verbosity=0)
-        call_command("migrate", verbosity=0)
-        told.append(sorted(ChatRoom.objects.values_list("name", flat=True)))
+            migrate("chat", target)
+        told.append(migrate())
+    for name in ["Attic", "Cellar"]:
+        ChatRoom.objects.create(name=name)
+    first, *_, last = ChatRoom.objects.order_by("pk")
+    first.delete()
+    last.name = "Larder"
+    last.save()
+    kept = [rooms(), migrate()]
 finally:
     connection.close()
     connection.settings_dict["NAME"] = usual
-print(json.dumps(told))
+print(json.dumps([told, kept]))
 """
 
 
-@pytest.mark.stages(1, 1)
-def test_who_goes_back_and_on_again_has_each_room_once(chat):
+@pytest.fixture
+def migrated(chat) -> list[list]:
+    """What rooms there are after each way through the migrations, and at the end."""
     database = chat.folder / "again.sqlite3"
     try:
         output = chat.shell(AGAIN.format(name=f"{database}"))
     finally:
         database.unlink(missing_ok=True)
-    first, *again = json.loads(output.splitlines()[-1])
+    return json.loads(output.splitlines()[-1])
+
+
+@pytest.mark.stages(1, 1)
+def test_who_goes_back_and_on_again_has_each_room_once(migrated):
+    first, *again = migrated[0]
     assert all(names == first for names in again), (
         f"After migrate there are the rooms {first}. Somebody goes back to an earlier "
         f"migration, and migrates again. The rooms should be the same: {again}."
+    )
+
+
+@pytest.mark.stages(1, 1)
+def test_a_room_that_is_deleted_stays_deleted(migrated):
+    before, after = migrated[1]
+    assert after == before, (
+        "Somebody deletes a room and renames another one, so that there are the rooms "
+        f"{before}, and runs migrate once more. Now there are {after}. A migration "
+        "runs once; whatever else makes rooms should not bring back what was deleted."
     )
 
 

@@ -15,6 +15,7 @@ from tests.support.clients import Client
 from tests.support.memory import kept_for_each
 from tests.support.polling import (
     SECONDS,
+    Poller,
     Request,
     ask,
     cursor_of,
@@ -26,6 +27,7 @@ from tests.support.polling import (
 )
 
 SINCE_STAGE = 3
+MANY = 1_100  # messages in one conversation
 LIMIT = 4096  # characters in one message, as the wire format says
 
 
@@ -69,6 +71,20 @@ def test_without_a_cursor_polling_begins_at_the_beginning(chat):
     assert data_of(reply) == chat.data("the first words"), (
         "GET / without lastupdate should count as 0.0 and give the first message, "
         f"but the answer was {reply}."
+    )
+
+
+@pytest.mark.stages(3, 7)  # Later, who is new is shown what was said last.
+def test_nothing_that_was_said_is_forgotten(chat):
+    chat.restart()
+    with Client(chat, "Ann") as ann:
+        for number in range(MANY):
+            ann.say(f"number {number}")
+        ann.hears(*(f"number {n}" for n in range(MANY)), because="she said it")
+    first = Poller(chat, "Paul").next()
+    assert first == "number 0", (
+        f"{MANY} messages were said since the server has started. A cursor of 0 asks "
+        f"for everything from the beginning, 'number 0'. It was told {first!r}."
     )
 
 
@@ -163,6 +179,30 @@ def test_a_parked_poll_hears_a_socket_by_the_next_sweeps(chat):
         "What a socket says should be told to those who wait at the next sweep, within "
         f"a second. They were told after {[round(seconds, 1) for seconds in took]} s."
     )
+
+
+def test_a_post_hides_nothing_that_a_socket_said_before(chat):
+    cursor = newcomer(chat, "Paul").lastupdate
+    with Client(chat, "Ann") as ann:
+        for _ in range(3):  # A sweep may come between the two.
+            parked = ask(chat, cursor)
+            settle(chat)
+            ann.say("by socket")
+            ann.hears("by socket", because="she said it")
+            post(chat, "by POST")
+            ann.hears("by POST", because="it was posted")
+            heard = []
+            while "by POST" not in heard:
+                reply = parked.answer().reply
+                heard += texts(reply)
+                cursor = cursor_of(reply)
+                parked = ask(chat, cursor)
+            parked.leave()
+            assert heard == ["by socket", "by POST"], (
+                "Paul waits. A socket says something, and right behind it somebody "
+                "posts. He should hear both, in that order: his cursor says what he "
+                f"has, and not the news that woke him. He heard {heard}."
+            )
 
 
 def test_both_kinds_hear_one_order(chat):

@@ -109,6 +109,26 @@ def test_a_message_wakes_nobody_in_another_room(chat, rooms):
     parked.leave()
 
 
+def test_what_sockets_say_in_two_rooms_at_once_reaches_both(chat, rooms):
+    cursors = {room: newcomer(chat, "Paul", room).lastupdate for room in rooms}
+    with ExitStack() as stack:
+        speakers = {
+            room: stack.enter_context(Client(chat, "Ann", room)) for room in rooms
+        }
+        for _ in range(2):  # A sweep may come between them.
+            parked = {room: ask(chat, cursors[room], room=room) for room in rooms}
+            settle(chat)
+            for room, ann in speakers.items():
+                ann.say(f"here is {room}")
+            for room in rooms:
+                reply = parked[room].answer().reply
+                assert texts(reply) == [f"here is {room}"], (
+                    "In each of three rooms somebody waits, and a socket speaks, in "
+                    f"the same moment. The answer in {room} was {reply}."
+                )
+                cursors[room] = cursor_of(reply)
+
+
 def test_both_pages_of_a_room_open_the_same_room(chat, rooms):
     here = rooms[0]
     with Client(chat, "Ann", here) as ann:

@@ -15,6 +15,7 @@ from tutorial.check.judge import Judge
 from tutorial.check.report import Report, as_json, junit
 from tutorial.check.verdict import Failure, Kind, Verdict
 from tutorial.cli import main
+from tutorial.doctor.checks import Finding
 from tutorial.grading import handins
 from tutorial.stages import ROOT, find_stage
 
@@ -156,10 +157,9 @@ def check(environment, *words, **options):
         words,
         cwd=ROOT,
         env=environment(*free_ports(2)),
-        stderr=subprocess.PIPE,
         text=True,
         timeout=60,
-        **options,
+        **{"stderr": subprocess.PIPE} | options,
     )
 
 
@@ -174,6 +174,23 @@ def test_a_closed_pipe_is_not_the_folders_fault(environment, tmp_path, words):
     assert done.returncode == Kind.TOOL.code, done.stderr
     assert done.stderr.splitlines()[-1].endswith("the pipe is closed.")
     assert "Traceback" not in done.stderr
+
+
+def test_nobody_reads_what_goes_wrong_either(environment, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = check(environment, "--path", tmp_path, stdout=writing, stderr=writing)
+    finally:
+        os.close(writing)
+    assert done.returncode == Kind.TOOL.code
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes it")
+def test_who_closes_what_is_printed_is_told_by_the_code(environment, tmp_path):
+    # As `check ... >&-` in a shell. There is nothing in the folder.
+    done = check(environment, "--path", tmp_path, preexec_fn=lambda: os.close(1))
+    assert (done.returncode, "Traceback" in done.stderr) == (Kind.NOTHING.code, False)
 
 
 @FULL
@@ -236,3 +253,19 @@ def test_a_folder_that_cannot_be_read_is_not_called_wrong(tmp_path, monkeypatch)
     verdict = Judge(find_stage("1"), tmp_path / "bob").run()
     assert verdict.kind is Kind.TOOL
     assert verdict.failure.says.startswith(says)
+
+
+@pytest.mark.parametrize("kind", [Kind.WRONG, Kind.NOT_STARTED, Kind.RIGHT])
+def test_what_cannot_be_read_is_no_fault_of_the_work(tmp_path, monkeypatch, kind):
+    (tmp_path / "manage.py").touch()
+    note = "chat/views.py is not in the copy: it cannot be read (Permission denied)."
+
+    def judged(one):
+        one.verdict.notes.append(note)
+        one.verdict.conclude(kind, Failure("It is wrong."))
+
+    monkeypatch.setattr(Judge, "_judge", judged)
+    monkeypatch.setattr(judge, "check_stage", lambda folder: Finding("ok", "all well"))
+    verdict = Judge(find_stage("1"), tmp_path).run()
+    assert verdict.kind is (kind if kind is Kind.RIGHT else Kind.TOOL)
+    assert (kind is Kind.RIGHT) or note in verdict.failure.says

@@ -218,12 +218,46 @@ def test_a_file_that_keeps_twistd_from_starting_is_named(tmp_path):
     assert checks.check_pidfile(tmp_path) == []
     file.write_text(f"{os.getpid()}")
     [found] = checks.check_pidfile(tmp_path)
-    assert f"process {os.getpid()} is no twistd, but" in found.says
+    assert f"process {os.getpid()} is" in found.says
     assert found.cure.endswith(f"rm {file}")
-    file.write_text("x")
-    assert "does not hold the number" in checks.check_pidfile(tmp_path)[0].says
+    for text in ("x", "9" * 20, "-1", ""):
+        file.write_text(text)
+        assert "does not hold the number" in checks.check_pidfile(tmp_path)[0].says
+    file.write_text("0")  # twistd takes it for a process of its own group
+    assert "is left over" in checks.check_pidfile(tmp_path)[0].says
     file.write_text(f"{2**22 + 1}")
     assert checks.check_pidfile(tmp_path) == []
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_chat_of_another_folder_is_not_this_ones(tmp_path, monkeypatch, here):
+    file = tmp_path / "twistd.pid"
+    file.write_text(f"{os.getpid()}")
+    folder = str(tmp_path if here else tmp_path / "other")
+    chat = checks.Program(1, ("twistd", "-y", "chatserver.py"), folder)
+    monkeypatch.setattr(checks, "program", lambda pid: chat)
+    assert len(checks.check_pidfile(tmp_path)) == (not here)
+
+
+def test_who_can_tell_nothing_of_two_programs_does_not_take_them_for_one():
+    one, two = (checks.Program(pid, ("python", "manage.py")) for pid in (1, 2))
+    assert not one.belongs_with(two)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://me:secret@host/chat",
+        "postgres://me:p@secret@host/chat",
+        "postgres://me:p/secret@host/chat",
+        "postgres://host/chat?user=me&password=secret",
+        "postgres://me:x@host/chat?password=secret@x",
+    ],
+)
+def test_no_password_is_shown(url):
+    shown = checks.without_password({"DATABASE_URL": url})
+    assert "secret" not in shown
+    assert "host/chat" in shown
 
 
 @pytest.mark.parametrize(

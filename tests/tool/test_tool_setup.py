@@ -358,6 +358,31 @@ def test_an_environment_in_use_is_not_removed(tmp_path, capsys):
     assert hold(str(venv)) is None
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc here")
+@pytest.mark.parametrize("activated", [True, False])
+def test_an_environment_in_which_somebody_started_a_server_is_in_use(
+    tmp_path, activated
+):
+    venv = tmp_path / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(sys.executable)
+    assert not environment.runs_in(venv)
+    name = "python" if activated else str(venv / "bin" / "python")
+    with subprocess.Popen(
+        [name, "-c", "input()"],
+        executable=sys.executable,
+        stdin=subprocess.PIPE,
+        env={"VIRTUAL_ENV": str(venv)} if activated else {},
+    ) as server:
+        try:
+            with pytest.raises(SetupError, match="something still runs in it"):
+                environment.clear(venv, "its folder was moved")
+        finally:
+            server.communicate(b"\n")
+    environment.clear(venv, "its folder was moved")
+    assert not venv.exists()
+
+
 @pytest.mark.parametrize(
     ("unreachable", "certificate", "got", "says"),
     [

@@ -26,6 +26,7 @@ from tutorial.stages import TRACES
 
 MOST_FILES, MOST_BYTES = 5_000, 100_000_000  # in a folder that is a project
 PREFIX = "check-"  # of the folders that checks make in the temporary one
+UNREADABLE = "it cannot be read"  # why something is not in a copy
 OWNER = "owner.json"  # in such a folder: held by a lock for as long as the check lives
 
 # What nobody misses. Whatever else stays behind is said.
@@ -110,7 +111,7 @@ class _Copy:
         self.says.append(f"{name} is not in the copy: {why}.")
 
     def _unreadable(self, error: OSError) -> None:
-        self._leave(Path(error.filename), f"it cannot be read ({error.strerror})")
+        self._leave(Path(error.filename), f"{UNREADABLE} ({error.strerror})")
 
     def _take_folder(self, path: Path) -> bool:
         """Make a folder in the copy. Returns whether to go into it."""
@@ -147,7 +148,7 @@ class _Copy:
         try:
             what = path.stat()
         except OSError as error:
-            why = f"it cannot be read ({error.strerror})"
+            why = f"{UNREADABLE} ({error.strerror})"
             if path.is_symlink():
                 why = "it is a link to nothing"
             self._leave(path, why)
@@ -175,7 +176,7 @@ class _Copy:
         try:
             source = path.open("rb")
         except OSError as error:
-            self._leave(path, f"it cannot be read ({error.strerror})")
+            self._leave(path, f"{UNREADABLE} ({error.strerror})")
             return
         with source, place.open("wb") as copy:
             shutil.copyfileobj(source, copy)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tutorial.check.copies import (
+    UNREADABLE,
     Unfit,
     differences,
     look,
@@ -87,6 +88,10 @@ class Judge:
             self.verdict.conclude(kind, Failure(str(found)))
         else:
             self._judge()
+        missed = [note for note in self.verdict.notes if UNREADABLE in note]
+        if missed and self.verdict.kind in (Kind.WRONG, Kind.NOT_STARTED):
+            says = f"{missed[0]} Nobody can say how the work is without it."
+            self.verdict.conclude(Kind.TOOL, Failure(says))
         self.tally.say_why(self.to_the_end)
         self.verdict.seconds = time.monotonic() - began
         return self.verdict

@@ -8,10 +8,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 from rich.console import Console
@@ -52,8 +52,7 @@ def failing_as_a_tool(command: Callable) -> Callable:
             finally:
                 sys.stdout.flush()
         except OSError as error:
-            # Python would try once more at the end, and complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+            let_go(sys.__stdout__)
             if error.errno == errno.EPIPE:
                 fail("Nobody reads what is printed here: the pipe is closed.")
             what = f"{error.filename}: " if error.filename else ""
@@ -107,9 +106,20 @@ def need_packages() -> None:
         fail(text)
 
 
+def let_go(stream: TextIO | None) -> None:
+    """Print no more where nobody reads: at the end Python would, and complain."""
+    try:
+        if stream:
+            stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def fail(text: str) -> NoReturn:
     """End a check that could not be made."""
-    click.echo(f"Error: {text}", err=True)
+    with suppress(OSError):  # Nobody may read that either.
+        click.echo(f"Error: {text}", err=True)
+    let_go(sys.__stderr__)
     sys.exit(6)
 
 

@@ -108,7 +108,8 @@ class Program:
         if self.run or other.run:
             return self.run == other.run
         # runserver starts itself again, as a child with the same command.
-        return (self.folder, self.command) == (other.folder, other.command)
+        same = (self.folder, self.command) == (other.folder, other.command)
+        return bool(self.folder) and same
 
 
 @dataclass(frozen=True)
@@ -590,18 +591,17 @@ def check_pidfile(folder: Path) -> list[Finding]:
     with suppress(OSError):
         text = file.read_text("utf-8", "replace").strip()
     cure = f"By hand, remove the file: rm {shlex.quote(str(file))}"
-    if not (text.isascii() and text.isdigit()):
+    if not re.fullmatch("[0-9]{1,9}", text):  # No process has a longer number.
         says = f"{file} does not hold the number of a process, and twistd then stops."
         return [Finding("note", says, cure)]
-    if not psutil.pid_exists(int(text)):
+    if int(text) and not psutil.pid_exists(int(text)):
         return []  # twistd notices, and goes on
     one = program(int(text))
-    if one.is_chat:
+    if one.is_chat and Path(one.folder) == folder.resolve():
         return []  # It runs, which is said elsewhere.
-    says = f"{file} is left over: process {text} is no twistd, but {one.name}. twistd"
-    return [
-        Finding("note", f'{says} will say "Another twistd server is running".', cure)
-    ]
+    says = f"{file} is left over: process {text} is {one.name}, and not this folder's"
+    says += ' twistd. It will say "Another twistd server is running".'
+    return [Finding("note", says, cure)]
 
 
 def check_origins(environ: Mapping[str, str], ports: Ports) -> Finding:
@@ -656,8 +656,10 @@ def has_other_database(environ: Mapping[str, str], folder: Path) -> bool:
 
 
 def without_password(environ: Mapping[str, str]) -> str:
-    """DATABASE_URL as it may be shown."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:...@", environ["DATABASE_URL"])
+    """DATABASE_URL as it may be shown. What comes behind a `?` may be one, too."""
+    url, _, query = environ["DATABASE_URL"].partition("?")
+    shown = re.sub(r"(://[^:/@]*):.*@", r"\1:...@", url)
+    return f"{shown}?..." if query else shown
 
 
 def check_localhost(addresses: Iterable[str]) -> Finding:

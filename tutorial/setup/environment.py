@@ -277,10 +277,25 @@ def why_not_installed(unreachable: str, certificate: bool, got: int) -> str:
     return f"{says}Mend it, then start again."
 
 
+def runs_in(venv: Path) -> bool:
+    """Does another process run by the Python of this environment?"""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            program = os.fsdecode((process / "cmdline").read_bytes().split(b"\0")[0])
+            environ = (process / "environ").read_bytes().split(b"\0")
+            active = b"VIRTUAL_ENV=" + os.fsencode(venv) in environ
+            by_name = active and re.fullmatch(r"python[\d.]*", program)
+            own = Path(program).parent == python_of(venv).parent
+            if (own or by_name) and int(process.name) != os.getpid():
+                return True
+    return False
+
+
 def clear(venv: Path, why: str) -> None:
     """Remove an environment that is not fit for use. Raises SetupError.
 
-    One that is in use stays: a command that runs in it holds the lock of `hold`.
+    One that is in use stays: a command that runs in it holds the lock of `hold`. What
+    somebody has started by hand, as the chapters say, is seen where there is /proc.
     """
     if venv.is_symlink():
         raise SetupError(
@@ -294,6 +309,8 @@ def clear(venv: Path, why: str) -> None:
 
             with config.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if runs_in(venv):
+            raise BlockingIOError
     except BlockingIOError:
         raise SetupError(
             f"{venv} has to be made anew ({why}), but something still runs in it. End "
