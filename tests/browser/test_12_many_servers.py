@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,6 +20,7 @@ from tutorial.run.engine import why_no_engine
 
 SINCE_STAGE = 12
 SAID = 230  # messages, which is more than a page shows at first
+MOST_TRIES = 20  # a second, of a page that waits half a second before the second one
 TURNS = 12  # of three servers, so many choices hit more than one
 
 
@@ -114,6 +116,30 @@ def test_a_page_goes_on_at_another_server_when_its_own_is_killed(
         assert asked[-1] != at, f"Server {at} was killed, and the page is there."
         many[at].come_back()
     assert lines(ann) == [*reversed(texts), "before"], "each once, and the newest first"
+    forgive(ann)
+
+
+@KINDS
+def test_where_no_server_is_left_the_page_says_so_and_waits(window, many, room, rooms):
+    ann = window(other=many[0])
+    asked = asked_by(ann, many)
+    ann.join(rooms, room=room)
+    for chat in many:
+        chat.crash()
+    begun, before = time.monotonic(), len(asked)
+    says = expect(ann.status, "all servers are gone, and the page says so")
+    says.not_to_have_text(ann.joined, timeout=COMES_BACK)
+    for chat in many:
+        chat.come_back()
+    ann.say("after")
+    expect(ann.log, "a server is there again").to_contain_text(
+        "after", timeout=COMES_BACK
+    )
+    rate = (len(asked) - before) / (time.monotonic() - begun)
+    assert rate < MOST_TRIES, (
+        "No chat server was there for a while. A page tries again after a wait, and a "
+        f"longer one each time. This one asked {rate:.0f} times a second."
+    )
     forgive(ann)
 
 

@@ -258,6 +258,40 @@ def test_a_server_that_hangs_is_noticed(tab):
     paul.forgive("Failed to load resource")
 
 
+# Notes what the status line says from now on.
+NOTE_STATUSES = """
+(status) => {
+  window.statuses = [];
+  const note = () => statuses.push(status.innerText);
+  const everything = { childList: true, characterData: true, subtree: true };
+  new MutationObserver(note).observe(status, everything);
+}
+"""
+
+
+def test_a_poll_that_is_never_answered_is_noticed(tab):
+    paul, held = tab(), []
+
+    def hold(route):
+        if is_greeting(route.request.url):
+            route.continue_()
+        else:
+            held.append(route)
+
+    paul.begin_with(SHORT_WAITS)
+    paul.page.route(is_poll, hold)
+    paul.join("/chats/long_poll/")
+    paul.status.evaluate(NOTE_STATUSES)
+    wait_until(
+        lambda: {*paul.page.evaluate("statuses")} - {paul.joined},
+        lambda: (
+            "the server greets, and ends no poll, not even after the half minute that "
+            "it has. The page notices that, and says so"
+        ),
+    )
+    paul.forgive("Failed to load resource")
+
+
 def duplicate(window, copy) -> None:
     """Have `copy` begin with what a browser gives a duplicate of `window`."""
     stored = window.page.evaluate("({...sessionStorage})")

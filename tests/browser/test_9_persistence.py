@@ -12,8 +12,8 @@ from tests.browser.test_2_websocket import Refusing, lines, pass_time
 from tests.browser.test_8_history import KINDS, forgive, has_state
 from tests.contract.test_9_persistence import away
 from tests.support.clients import Client
-from tests.support.pages import COMES_BACK, READ_OUT
-from tests.support.servers import PEOPLE, comes_true
+from tests.support.pages import COMES_BACK, READ_OUT, is_poll
+from tests.support.servers import PEOPLE, comes_true, wait_until
 
 SINCE_STAGE = 9
 MANY = 260  # messages: more than the server keeps in memory
@@ -123,6 +123,7 @@ def test_where_earlier_messages_cannot_be_loaded_the_page_says_so(
     ann.page.route("**/earlier/**", lambda route: route.abort())
     earlier(ann).click()
     expect(page, "it says that this has failed").not_to_have_text(before)
+    expect(ann.status, "there is one status line, and no other").to_have_count(1)
     assert lines(ann) == shown, (
         "Earlier messages could not be loaded, so the list should stay as it was. It "
         f"had {len(shown)} lines, and has {len(lines(ann))}."
@@ -130,6 +131,36 @@ def test_where_earlier_messages_cannot_be_loaded_the_page_says_so(
     ann.page.unroute_all()
     earlier(ann).click()
     expect(ann.log, "it can be tried again").to_contain_text(archive[-len(shown) - 1])
+    forgive(ann)
+
+
+def test_what_is_loaded_behind_a_gap_stands_where_it_belongs(tab, zoo):
+    ann = tab().join("/chats/long_poll/", room=zoo)
+    ann.say("the first")
+    expect(ann.log).to_contain_text("the first")
+    ann.page.route(is_poll, lambda route: route.abort())
+    ann.chat.crash()
+    says = expect(ann.status, "the page has lost its server")
+    says.not_to_have_text(ann.joined, timeout=COMES_BACK)
+    ann.chat.come_back()
+    said = fill(ann.chat, zoo)
+    ann.page.unroute_all()
+    expect(ann.log, "it is back").to_contain_text(said[-1], timeout=COMES_BACK)
+    shown = lines(ann)
+    if earlier(ann).is_visible():
+        earlier(ann).click()
+        expect(earlier(ann)).to_be_enabled()
+        wait_until(
+            lambda: earlier(ann).is_hidden() or lines(ann) != shown,
+            lambda: "what was said before is loaded",
+        )
+    order = ["the first", *said]
+    places = [order.index(line) for line in lines(ann)]
+    assert places == sorted(places, reverse=True), (
+        "A page has shown the first message, and then missed more than it is told. "
+        "What it shows, and what its button loads, stands in the order in which it was "
+        f"said. From the box on: {lines(ann)}."
+    )
     forgive(ann)
 
 

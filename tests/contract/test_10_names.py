@@ -16,9 +16,10 @@ from bs4 import BeautifulSoup
 from tests.contract.test_3_longpoll import says_why
 from tests.contract.test_6_rooms import code, knocking
 from tests.contract.test_7_no_delays import fall_behind, on_linux
+from tests.contract.test_9_persistence import away
 from tests.support.clients import Client, Opcode, RawClient, short
 from tests.support.polling import Request, ask, cursor_of, numbered, post, settle
-from tests.support.servers import comes_true, cookie_header
+from tests.support.servers import comes_true, cookie_header, new_id
 
 SINCE_STAGE = 10
 ANN, BOB, CY = "Ann", "Bob", "Cy"
@@ -471,6 +472,25 @@ def test_a_socket_that_says_the_next_token_stays(chat, room, later):
         )
 
 
+def test_who_is_renamed_said_it_under_the_name_of_then(chat, room):
+    then, now = (f"{name}-{new_id()[:8]}" for name in ("Ann", "Anna"))
+    chat.make_users(then)
+    chat.token(room, then)
+    chat.change_user(then, username=now)
+    renewed = chat.token_under(room, {}, now)
+    with Client(chat, then, room, user=then) as ann:
+        with away(chat, None):
+            ann.say("said as Ann")
+            ann.send(json.dumps({"token": renewed}))
+            settle(chat)
+        [message] = ann.batch(ann.receive("be told what she said"))["data"]
+    assert author_in(message)["name"] == then, (
+        f"{then} says something while the database is slow, is called {now} meanwhile, "
+        "and her page renews its token. The author is whom the token named when it was "
+        f"said. It was told with {message['author']}."
+    )
+
+
 def test_a_renewal_is_answered_with_nothing_and_misses_nothing(chat, room):
     with Client(chat, ANN, room) as ann, Client(chat, BOB, room, user=BOB) as bob:
         for number in range(5):
@@ -653,6 +673,21 @@ def test_who_has_left_is_gone_but_not_at_once(chat, own_room, later):
             for client in (ann, cy):
                 because = f"Bob's last window was closed more than {LINGERS} s ago"
                 sees(client, ANN, CY, because=because)
+
+
+def test_who_has_renewed_and_left_is_gone_as_well(chat, own_room, later):
+    with Client(chat, ANN, own_room) as ann:
+        with Client(chat, BOB, own_room, user=BOB) as bob:
+            sees(ann, ANN, BOB, because="Bob has come")
+            for seconds in (500, 400):
+                env = {"CHAT_TOKEN_SECONDS": f"{seconds}"}
+                renewed = chat.token_under(own_room, env, BOB)
+                bob.send(json.dumps({"token": renewed}))
+            bob.say("here I am")
+            bob.hears("here I am", because="a renewal says nothing")
+        settle(chat)
+        later(LINGERS + 1)
+        sees(ann, ANN, because="Bob renewed his token, and closed his only window")
 
 
 def here_now(client: Client) -> list[str]:

@@ -317,6 +317,37 @@ def test_a_token_is_good_for_a_day_and_no_longer(chat, rooms):
     chat.come_back()  # with the right clock
 
 
+# A page of now, and one of a day later; or the second one alone, with `early` False.
+A_DAY_LATER = """
+import time
+from django.test import Client
+me, real = Client(SERVER_NAME="127.0.0.1"), time.time
+if {early}:
+    me.get({room!r})
+time.time = lambda: real() + {seconds}
+print(me.get({room!r}).content.decode())
+"""
+
+
+@pytest.mark.stages(6, 9)  # Later, pages ask for another one every few minutes.
+def test_a_page_has_a_token_of_its_own_day(chat, rooms):
+    room = rooms[0]
+    seconds = (ALLOWED + 1) * HOUR
+
+    def is_good(early: bool) -> bool:
+        code = A_DAY_LATER.format(early=early, room=room, seconds=seconds)
+        token = chat.token_in(chat.shell(code), room)
+        with hours_later(chat, ALLOWED + 1):
+            return ask(chat, -1, token=token).answer().status == 200
+
+    # Who takes the time from elsewhere, cannot be asked.
+    assert is_good(early=True) or not is_good(early=False), (
+        "Django has shown the page of a room, and shows it again 25 hours later. The "
+        "token of the second page should open the room, then. It does where Django was "
+        "not asked for the first one."
+    )
+
+
 def test_what_the_key_signs_for_another_purpose_opens_no_room(chat, rooms):
     key = "a key of this test, for CHAT_KEY"
     page = chat.token_under(rooms[0], {"CHAT_KEY": key})

@@ -309,6 +309,24 @@ def opened(chat):
     )
 
 
+@pytest.mark.stages(8, 10)  # Later, who is new is told the newest that fit.
+def test_who_comes_to_much_that_was_said_is_told_all_of_it(chat, room):
+    longest = "\N{LATIN SMALL LETTER E WITH ACUTE}" * LIMIT
+    with Client(chat, "Ann", room) as ann:
+        for _ in range(KEPT):
+            ann.say(longest)
+            ann.hears(longest, because="she said it")
+    with Client(chat, "Bob", room) as bob:
+        came = bob.first["data"]
+        assert len(came) == KEPT, (
+            f"{KEPT} messages were said, each of {LIMIT} letters of two bytes. Who "
+            "comes is told all of them, though that is more than a million bytes: it "
+            f"counts for no limit. It was told {len(came)}."
+        )
+        bob.say("here I am")
+        bob.hears("here I am", because="he is in")
+
+
 def test_an_id_is_known_within_its_room(chat, room):
     elsewhere, name = chat.rooms()[2], new_id()
     for path, text in ((room, "in one room"), (elsewhere, "in another")):

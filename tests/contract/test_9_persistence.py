@@ -17,7 +17,7 @@ from tests.exercise3_history.test_faults import EACH, members_of, talk
 from tests.stage5_refactor.test_crowd import run
 from tests.support.clients import Client, short
 from tests.support.ledger import Ledger
-from tests.support.polling import ask, numbered, post, posting, texts
+from tests.support.polling import ask, numbered, post, posting, settle, texts
 from tests.support.servers import MANY, MOVED_SECONDS, comes_true, new_id
 
 SINCE_STAGE = 9
@@ -143,12 +143,13 @@ def test_an_id_that_is_older_than_what_memory_holds_is_known(kept, room):
             for number in range(100):
                 ann.say(f"{number}")
             ann.hears(*map(str, range(100)), because="she said it")
-    again = acknowledged(kept, "poll", room, "long ago", id)
-    assert numbers(again) == numbers(first), (
-        f"{KEPT + 100} messages after it, a message is said again with its id. No "
-        f"memory has to hold it any more, but the database does: its number is "
-        f"{numbers(first)}. It was given {numbers(again)}."
-    )
+    for how in ("poll", "socket"):
+        again = acknowledged(kept, how, room, "long ago", id)
+        assert numbers(again) == numbers(first), (
+            f"{KEPT + 100} messages after it, a message is said again with its id, by "
+            f"{how}. No memory has to hold it any more, but the database does: its "
+            f"number is {numbers(first)}. It was given {numbers(again)}."
+        )
     kept.crash()
     kept.come_back()
     told = len(texts(come_back(kept, "poll", room, None)))
@@ -398,6 +399,26 @@ def test_nobody_waits_for_what_somebody_else_stores(chat):
         "the thread that answers everybody should not be the one that waits for it."
     )
     assert reply["data"] == [], f"Nothing was stored meanwhile, but it told {reply}."
+
+
+def test_what_is_stored_at_once_in_two_rooms_is_two_messages(chat, room):
+    elsewhere = chat.rooms()[2]
+    for _ in range(3):  # By one commit, unless the first of them begins one.
+        id = new_id()
+        with away(chat, None):
+            # What is stored while the others come.
+            waiting = {"before": posting(chat, "before", room=room)}
+            settle(chat)
+            for path, text in ((room, "in one room"), (elsewhere, "in another")):
+                waiting[text] = posting(chat, text, id, room=path)
+            settle(chat)
+        replies = {text: one.answer().reply for text, one in waiting.items()}
+        for text, reply in replies.items():
+            assert texts(reply) == [text], (
+                "Two clients in two rooms happen to choose the same id, while the "
+                "database is slow, so that both are stored at once. Who said "
+                f"{text!r} was answered {reply}."
+            )
 
 
 def stored_in(chat, room: str) -> list[int]:
