@@ -111,6 +111,18 @@ def test_the_lock_file_pins_everything_and_names_no_address():
             assert f"\n{name}==" in f"\n{lock}", f"{name} is not in requirements.lock"
 
 
+def test_no_copy_lands_inside_the_one_before():
+    # With `/.`, a folder that is there already takes what comes, and does not hold it.
+    copies = [
+        (page.name, words)
+        for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+        for words in re.findall(r"\bcp -r (\S+) ", page.read_text("utf-8"))
+    ]
+    merge = ("/.", "/lab", "/chat-*")  # and what is to lie in the folder
+    assert len(copies) > 10
+    assert [one for one in copies if not one[1].endswith(merge)] == []
+
+
 def test_the_readme_lists_the_stages():
     readme = (ROOT / "README.md").read_text("utf-8")
     for stage in SNAPSHOTS:

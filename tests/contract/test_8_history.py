@@ -310,7 +310,8 @@ def opened(chat):
 
 
 @pytest.mark.stages(8, 10)  # Later, who is new is told the newest that fit.
-def test_who_comes_to_much_that_was_said_is_told_all_of_it(chat, room):
+def test_who_comes_to_much_that_was_said_is_told_all_of_it(chat):
+    [room] = chat.make_rooms("Much was said")  # Elsewhere it would be told anew.
     longest = "\N{LATIN SMALL LETTER E WITH ACUTE}" * LIMIT
     with Client(chat, "Ann", room) as ann:
         for _ in range(KEPT):

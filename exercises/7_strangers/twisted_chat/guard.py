@@ -168,7 +168,11 @@ class Guard(ProtocolWrapper, TimeoutMixin):
             self.size = 0
             self.expect(HEAD)
         self.size += len(piece)
-        super().dataReceived(piece)
+        try:
+            super().dataReceived(piece)
+        except ValueError:
+            # Of more than 4300 digits, Python makes no number.
+            self.answer(Refused(400, "strange", "a length is no number"))
         if self.phase == HEAD and self.size >= MOST_HEAD:
             self.answer(Refused(431, "too_large", "a head is too long"))
 
