@@ -16,8 +16,8 @@ from tutorial.cli import check, doctor, grading, run, site, steps
 def main():
     """Run and compare the stages of this tutorial, and find what is in the way."""
     # Whoever closes a stream wants to hear nothing of it. It stays open to the end.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     # What a console cannot show must not end the program.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")
