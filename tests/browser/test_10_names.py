@@ -577,6 +577,7 @@ class Closing(Refusing):
         if self.letting_in:
             super().answer(socket)
         else:
+            self.attempts += 1
             socket.on_message(lambda frame: socket.close(code=self.code))
 
 
@@ -594,7 +595,7 @@ def test_a_page_that_slept_asks_for_a_token_again(window):
         route.continue_()
 
     ann.page.route("**/token/", give)
-    ann.open()
+    server.open(ann)
     pass_time(ann, 10)
     assert len(given) == 1, (
         "The server said that the token has ended (4410), and then that it has no time "
@@ -628,7 +629,7 @@ def test_a_long_life_is_no_reason_to_ask_all_the_time(window):
         route.fulfill(json=given | {"seconds": two_months})
 
     ann.page.route("**/token/", give)
-    ann.open()
+    server.open(ann)
     pass_time(ann, 20)
     assert len(asked) == 1, (
         "A page was given a token that lives for two months, so it should ask for the "

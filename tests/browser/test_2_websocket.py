@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import GREETING
 from tests.support.pages import COMES_BACK
-from tests.support.servers import new_id
+from tests.support.servers import new_id, wait_until
 
 SINCE_STAGE = 2
 
@@ -337,6 +337,17 @@ class Refusing:
         while self.opened:
             self.opened.pop().close()
 
+    def open(self, window) -> None:
+        """Show a room, and wait until its page tries: its scripts come before that."""
+        window.open()
+
+        def has_tried() -> bool:
+            window.clock.run_for(1)
+            window.page.evaluate("1")
+            return self.attempts > 0
+
+        wait_until(has_tried, lambda: "the page opens a WebSocket")
+
     def attempts_in(self, window, seconds: int, step: int = 1) -> int:
         """How often the page tries in the next `seconds`, at most once a step."""
         before = self.attempts
@@ -348,7 +359,7 @@ class Refusing:
 def test_the_waits_between_attempts_grow_but_not_for_ever(clocked, opens):
     ann = clocked()
     server = Refusing(ann, opens=opens)
-    ann.open()
+    server.open(ann)
     first, later = server.attempts_in(ann, 10), server.attempts_in(ann, 60, step=2)
     assert first * 6 > 3 * later, (
         "The page should wait longer and longer between its attempts to connect. It "
@@ -366,7 +377,7 @@ def test_not_all_pages_come_back_in_the_same_moment(clocked):
     for chance in (0.01, 0.99):
         page = clocked()
         server = Refusing(page, chance)
-        page.open()
+        server.open(page)
         patterns.append([server.attempts_in(page, 1) for _ in range(40)])
     assert patterns[0] != patterns[1], (
         "A thousand pages that lose the server in one moment should not come back in "
@@ -378,7 +389,7 @@ def test_not_all_pages_come_back_in_the_same_moment(clocked):
 def test_after_a_success_the_waits_are_short_again(clocked):
     ann = clocked()
     server = Refusing(ann)
-    ann.open()
+    server.open(ann)
     pass_time(ann, 120, step=4)
     server.letting_in = True
     pass_time(ann, 60, step=2)

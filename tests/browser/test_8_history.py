@@ -291,7 +291,7 @@ def test_pages_come_back_at_different_times(clocked):
     for chance in (0.01, 0.99):
         ann = clocked()
         server = Refusing(ann, chance)
-        ann.open()
+        server.open(ann)
         for _ in range(20):
             ann.clock.run_for(10)
             ann.page.evaluate("new Promise((done) => queueMicrotask(done))")
