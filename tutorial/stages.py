@@ -38,6 +38,7 @@ class Stage:
     left_wrong: tuple[dict[str, str | bool], ...]
     servers: int = 1
     engine: bool = False
+    became: tuple[tuple[str, str], ...] = ()  # what did a work before, and does it now
 
     @property
     def folder(self) -> Path:
@@ -124,6 +125,7 @@ def _snapshots(text: str) -> tuple[Stage, ...]:
             tuple(entry.get("left_wrong", [])),
             entry.get("servers", 1),
             entry.get("engine", False),
+            tuple(entry.get("became", {}).items()),
         )
         for number, (kind, entry) in enumerate(entries, start=1)
     )

@@ -203,9 +203,12 @@ def test_each_class_of_stage_4_has_its_place_in_stage_5():
     kept = [*new.changes, *new.adds]
     places = {
         move.old[1]: (move.new[0], move.fate)
-        for move in symbol_moves(old.folder, new.folder, kept)
+        for move in symbol_moves(old.folder, new.folder, kept, dict(new.became))
         if move.old and move.new
     }
+    messages = "twisted_chat/messages.py"
+    assert places["ChatFactory.store"] == (messages, "became")
+    assert places["HttpChat.getData"] == (messages, "became")
     assert places["WebsocketChat"] == ("twisted_chat/protocols.py", "moved")
     assert places["ChatFactory"][0] == "twisted_chat/factories.py"
     assert places["HttpChat.render_POST"][0] == "twisted_chat/resources.py"
@@ -258,8 +261,9 @@ def test_what_only_moved_is_a_line_and_what_changed_stands_old_beside_new():
     assert "moved and changed" in changed.figcaption.get_text()
     assert "getData" in changed.select_one("del").find_next("del").get_text()
     assert any("next_after" in line.get_text() for line in changed.select("ins"))
-    store = figures["ChatFactory.store"]
-    assert "gone" in store.figcaption.get_text() and not store.select("ins")
+    store = figures["MessageStore.add"]
+    assert "ChatFactory.store became" in store.figcaption.get_text()
+    assert store.select("ins") and store.select("del")
     # The classes that went elsewhere are folded where they were.
     for line in figures["chatserver.py"].select("del"):
         if line.get_text().startswith("class "):

@@ -77,7 +77,7 @@ def diff_page(old: Stage, new: Stage) -> Generated:
     page.mark(_file_table(edits, moves))
     # What goes for good went nowhere.
     kept = [path for path in paths if path not in new.removes]
-    symbols = symbol_moves(old.folder, new.folder, kept)
+    symbols = symbol_moves(old.folder, new.folder, kept, dict(new.became))
     moved = any(symbol.fate.startswith("moved") for symbol in symbols)
     if moved:
         _show_symbols(page, symbols)

@@ -92,10 +92,13 @@ class SymbolMove:
     now: str = ""
 
 
-def symbol_moves(old: Path, new: Path, paths: list[str]) -> list[SymbolMove]:
+def symbol_moves(
+    old: Path, new: Path, paths: list[str], became: dict[str, str] | None = None
+) -> list[SymbolMove]:
     """Where each symbol of the Python files `paths` went; the unchanged do not count.
 
-    A symbol that is gone "became" a new one if most of its text is there.
+    A symbol that is gone "became" a new one if most of its text is there, or if
+    `became` says so, by their names.
     """
     was, now = _symbols(old, paths), _symbols(new, paths)
     by_name = {place[1]: place for place in now}
@@ -111,7 +114,13 @@ def symbol_moves(old: Path, new: Path, paths: list[str]) -> list[SymbolMove]:
             moves.append(SymbolMove(place, target, "changed"))
     known = {move.new for move in moves} | set(was)
     fresh = [place for place in now if place not in known]
-    for place in gone:
+    # Those that are told first, or others would take their place.
+    told = {place: by_name.get((became or {}).get(place[1], "")) for place in gone}
+    for place in sorted(gone, key=lambda place: told[place] is None):
+        if told[place] in fresh:
+            fresh.remove(told[place])
+            moves.append(SymbolMove(place, told[place], "became"))
+            continue
         scores = {p: SequenceMatcher(None, was[place], now[p]).ratio() for p in fresh}
         best = max(scores, key=scores.get, default=None)
         if best is not None and scores[best] > 0.6:
