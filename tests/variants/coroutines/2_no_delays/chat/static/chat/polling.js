@@ -11,6 +11,7 @@ class PollingLine {
     this.address = address;
     this.patience = new Patience();
     this.cursor = -1;
+    this.unsent = [];
     page.onSay((text) => this.say(text));
   }
 
@@ -62,17 +63,22 @@ class PollingLine {
   }
 
   say(text) {
-    this.last = (this.last ?? Promise.resolve()).then(() => this.post(text));
+    this.unsent.push(text);
+    if (this.unsent.length === 1) this.post();
     return true;
   }
 
-  async post(text) {
-    const body = new URLSearchParams([["new_message", text]]);
+  /** One after the other. When one fails, those behind it wait with it in the box. */
+  async post() {
     try {
-      await this.request("", PollingLine.SHORT, { method: "POST", body });
+      while (this.unsent.length > 0) {
+        const body = new URLSearchParams([["new_message", this.unsent[0]]]);
+        await this.request("", PollingLine.SHORT, { method: "POST", body });
+        this.unsent.shift();
+      }
     } catch (error) {
       console.info(String(error));
-      this.page.putBack(text);
+      for (const text of this.unsent.splice(0)) this.page.putBack(text);
       if (error instanceof Stale) this.page.end(STALE);
     }
   }
