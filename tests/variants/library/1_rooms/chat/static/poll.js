@@ -62,19 +62,27 @@ keepTalking(async () => {
 
 /* One after the other, so that they arrive in the order in which they were typed. */
 let posted = Promise.resolve();
+let failures = 0;
 
-async function post(text) {
+/* Sends it, unless one has failed since it was typed: then it waits with that one. */
+async function post(text, failuresThen) {
+    if (failures > failuresThen) {
+        giveBack(text);
+        return;
+    }
     const form = new URLSearchParams({ new_message: text });
     try {
         await fetchReply("", { method: "POST", body: form }, 5);
     } catch (error) {
         console.debug(error);
+        failures += 1;
         giveBack(text);
         tell("Your words could not be sent.");
     }
 }
 
 onEnter((text) => {
-    if (letIn) posted = posted.then(() => post(text));
+    const failuresNow = failures;
+    if (letIn) posted = posted.then(() => post(text, failuresNow));
     return letIn;
 });

@@ -32,15 +32,7 @@ const windowName = Math.random().toString(36).slice(2);
 const ask = (after, seconds) =>
     fetchReply(`?lastupdate=${after}&window=${windowName}`, {}, seconds);
 
-async function askForNews() {
-    try {
-        return await ask(cursor, 40); // The server ends it before that.
-    } catch (error) {
-        if (error.name !== "AbortError") throw error;
-        await ask(-1, 5); // a quiet room, if it is answered; else the server hangs
-        return null;
-    }
-}
+const askForNews = () => ask(cursor, 40); // The server ends it before that.
 
 keepTalking(async () => {
     let good = false;
@@ -52,10 +44,8 @@ keepTalking(async () => {
             connected();
             const news = await askForNews();
             good = true;
-            if (news) {
-                news.data.forEach(add);
-                cursor = news.timestamp;
-            }
+            news.data.forEach(add);
+            cursor = news.timestamp;
         }
     } catch (error) {
         if (error instanceof NotLetIn) throw error;
@@ -66,19 +56,27 @@ keepTalking(async () => {
 
 /* One after the other, so that they arrive in the order in which they were typed. */
 let posted = Promise.resolve();
+let failures = 0;
 
-async function post(text) {
+/* Sends it, unless one has failed since it was typed: then it waits with that one. */
+async function post(text, failuresThen) {
+    if (failures > failuresThen) {
+        giveBack(text);
+        return;
+    }
     const form = new URLSearchParams({ new_message: text });
     try {
         await fetchReply("", { method: "POST", body: form }, 5);
     } catch (error) {
         console.debug(error);
+        failures += 1;
         giveBack(text);
         tell("Your words could not be sent.");
     }
 }
 
 onEnter((text) => {
-    if (letIn) posted = posted.then(() => post(text));
+    const failuresNow = failures;
+    if (letIn) posted = posted.then(() => post(text, failuresNow));
     return letIn;
 });
