@@ -29,8 +29,8 @@ TAGS = """
     a body button form h1 h2 h3 img input label li link main meta p script textarea time
 """
 ATTRIBUTES = """
-    action aria-disabled aria-label aria-labelledby content for href id lang name rel
-    src type value
+    action aria-disabled aria-hidden aria-label aria-labelledby content for href id lang
+    name rel src type value
 """
 STANDARD = """
     Access-Control-Request-Headers Access-Control-Request-Method Connection Cookie

@@ -218,7 +218,7 @@ def test_a_file_that_keeps_twistd_from_starting_is_named(tmp_path):
     assert checks.check_pidfile(tmp_path) == []
     file.write_text(f"{os.getpid()}")
     [found] = checks.check_pidfile(tmp_path)
-    assert f"process {os.getpid()} is" in found.says
+    assert f"process {os.getpid()} is another program" in found.says
     assert found.cure.endswith(f"rm {file}")
     for text in ("x", "9" * 20, "-1", ""):
         file.write_text(text)
@@ -250,14 +250,14 @@ def test_who_can_tell_nothing_of_two_programs_does_not_take_them_for_one():
         "postgres://me:secret@host/chat",
         "postgres://me:p@secret@host/chat",
         "postgres://me:p/secret@host/chat",
+        "postgres://me:secret?secret@host/chat",
         "postgres://host/chat?user=me&password=secret",
         "postgres://me:x@host/chat?password=secret@x",
     ],
 )
 def test_no_password_is_shown(url):
     shown = checks.without_password({"DATABASE_URL": url})
-    assert "secret" not in shown
-    assert "host/chat" in shown
+    assert shown.startswith("postgres://") and "secret" not in shown
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -98,7 +99,13 @@ OTHERS = [
     ThreadPool,
     Connection,
     QuerySet,
+    BytesIO,
 ]
+
+
+def is_ours(module: str) -> bool:
+    """Is this a module of a snapshot, and none of a library?"""
+    return module.partition(".")[0] in ("chat", "twisted_chat")
 
 
 def reword(folder: Path) -> Path:
@@ -114,6 +121,14 @@ def reword(folder: Path) -> Path:
     ours -= {attribute for one in OTHERS for attribute in dir(one)}
     # What the chat server imports from Django's side keeps its name.
     ours -= {getattr(node, "name", "") for node in chain(*map(ast.walk, djangos))}
+    # So does what it imports from a library, where something of ours is called alike.
+    imported = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    libraries = [one for one in imported if not (one.level or is_ours(one.module))]
+    ours -= {alias.name for one in libraries for alias in one.names}
+    # And what Python's own functions are told by name: sorted(..., key=...).
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    python = [one for one in calls if getattr(one.func, "id", "") in vars(builtins)]
+    ours -= {word.arg for one in python for word in one.keywords}
     for file, tree in code.items():
         for node in ast.walk(tree):
             for place in ("name", "id", "attr", "arg"):

@@ -7,6 +7,7 @@ started is ended, and the copy is deleted.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
 import time
@@ -34,6 +35,9 @@ from tutorial.doctor.checks import check_stage, why_shut
 from tutorial.processes import adopt_orphans, kill_all, marked, on_core
 from tutorial.settings import SHUT_IN, TO_THE_END
 from tutorial.stages import Stage, load_stages
+
+# A note of the copy: code is missing, or a folder, which may hold some.
+NEEDED = re.compile(rf"(.*\.(py|html|js|css)|[^.]+) is not in the copy: {UNREADABLE}")
 
 
 class Judge:
@@ -88,7 +92,7 @@ class Judge:
             self.verdict.conclude(kind, Failure(str(found)))
         else:
             self._judge()
-        missed = [note for note in self.verdict.notes if UNREADABLE in note]
+        missed = [note for note in self.verdict.notes if NEEDED.match(note)]
         if missed and self.verdict.kind in (Kind.WRONG, Kind.NOT_STARTED):
             says = f"{missed[0]} Nobody can say how the work is without it."
             self.verdict.conclude(Kind.TOOL, Failure(says))

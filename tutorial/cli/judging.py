@@ -112,7 +112,8 @@ def let_go(stream: TextIO | None) -> None:
         if stream:
             stream.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), stream.fileno())
 
 
 def fail(text: str) -> NoReturn:

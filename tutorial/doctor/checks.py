@@ -597,10 +597,11 @@ def check_pidfile(folder: Path) -> list[Finding]:
     if int(text) and not psutil.pid_exists(int(text)):
         return []  # twistd notices, and goes on
     one = program(int(text))
-    if one.is_chat and Path(one.folder) == folder.resolve():
+    where = one.folder or folder  # Of somebody else's process, nothing is told.
+    if one.is_chat and Path(where).resolve() == folder.resolve():
         return []  # It runs, which is said elsewhere.
-    says = f"{file} is left over: process {text} is {one.name}, and not this folder's"
-    says += ' twistd. It will say "Another twistd server is running".'
+    says = f"{file} is left over: process {text} is another program. Until you remove"
+    says += ' it, twistd says "Another twistd server is running", and stops.'
     return [Finding("note", says, cure)]
 
 
@@ -657,9 +658,8 @@ def has_other_database(environ: Mapping[str, str], folder: Path) -> bool:
 
 def without_password(environ: Mapping[str, str]) -> str:
     """DATABASE_URL as it may be shown. What comes behind a `?` may be one, too."""
-    url, _, query = environ["DATABASE_URL"].partition("?")
-    shown = re.sub(r"(://[^:/@]*):.*@", r"\1:...@", url)
-    return f"{shown}?..." if query else shown
+    shown = re.sub(r"(://[^:/@?]*):.*@", r"\1:...@", environ["DATABASE_URL"])
+    return re.sub(r"\?.+", "?...", shown)
 
 
 def check_localhost(addresses: Iterable[str]) -> Finding:

@@ -278,15 +278,21 @@ def why_not_installed(unreachable: str, certificate: bool, got: int) -> str:
 
 
 def runs_in(venv: Path) -> bool:
-    """Does another process run by the Python of this environment?"""
+    """Does another process run by the Python of this environment?
+
+    Where there is no /proc, nobody can say, and the answer is no.
+    """
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             program = os.fsdecode((process / "cmdline").read_bytes().split(b"\0")[0])
             environ = (process / "environ").read_bytes().split(b"\0")
             active = b"VIRTUAL_ENV=" + os.fsencode(venv) in environ
             by_name = active and re.fullmatch(r"python[\d.]*", program)
-            own = Path(program).parent == python_of(venv).parent
-            if (own or by_name) and int(process.name) != os.getpid():
+            # As it may have been typed: .venv/bin/python
+            path = (process / "cwd").readlink() / program
+            own = "/" in program and path.parent == python_of(venv).parent
+            ours = int(process.name) in (os.getpid(), os.getppid())
+            if (own or by_name) and not ours:
                 return True
     return False
 

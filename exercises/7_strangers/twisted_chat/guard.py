@@ -171,8 +171,9 @@ class Guard(ProtocolWrapper, TimeoutMixin):
         try:
             super().dataReceived(piece)
         except ValueError:
-            # Of more than 4300 digits, Python makes no number.
+            # int() takes some thousands of digits, and Twisted gives it any number.
             self.answer(Refused(400, "strange", "a length is no number"))
+            return
         if self.phase == HEAD and self.size >= MOST_HEAD:
             self.answer(Refused(431, "too_large", "a head is too long"))
 
