@@ -369,12 +369,14 @@ def test_an_environment_in_which_somebody_started_a_server_is_in_use(
     assert not environment.runs_in(venv)
     name = "python" if activated else str(venv / "bin" / "python")
     with subprocess.Popen(
-        [name, "-c", "input()"],
+        [name, "-c", "print(flush=True); input()"],
         executable=sys.executable,
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         env={"VIRTUAL_ENV": str(venv)} if activated else {},
     ) as server:
         try:
+            server.stdout.readline()  # Before that, it may be no Python yet.
             with pytest.raises(SetupError, match="something still runs in it"):
                 environment.clear(venv, "its folder was moved")
         finally:
