@@ -105,6 +105,7 @@ def test_a_parked_poll_is_answered_when_somebody_posts(chat):
     )
 
 
+@pytest.mark.stages(3, 11)  # Then a server hears from the engine what was stored.
 def test_who_waits_is_told_at_once_when_somebody_posts(chat):
     cursor = newcomer(chat, "Paul").lastupdate
     for _ in range(5):  # One of them may have been told by a sweep.
