@@ -113,8 +113,13 @@ IN_STATES = r"""
 """
 # Those that come together: what is pressed has the pointer on it.
 FOCUS = [":focus", ":focus-within"]
-STATES = [[":hover"], [":hover", ":active"], FOCUS, [*FOCUS, ":focus-visible"]]
-STATES.append([":visited"])
+STATES = [
+    [":hover"],
+    [":hover", ":active"],
+    FOCUS,
+    [*FOCUS, ":focus-visible"],
+    [":visited"],
+]
 
 
 # What has the focus, whether it had it before, and where it is, in pixels.
@@ -135,7 +140,7 @@ FOCUSED = """
 """
 
 
-def visited(window) -> Iterator[str]:
+def each_page(window) -> Iterator[str]:
     """Show one page after the other; gives its path. In rooms, say something."""
     number = window.chat.target.stage.number
     doors = ["/chats/"] if number < 3 else ["/chats/", "/chats/long_poll/"]
@@ -152,7 +157,7 @@ def visited(window) -> Iterator[str]:
 
 def test_what_the_keyboard_is_on_looks_otherwise(tab):
     window = tab()
-    for path in visited(window):
+    for path in each_page(window):
         marked = looks_otherwise(window.page)
         assert marked, f"Tab should come to something in {path}."
         plain = [element for element, is_marked in marked.items() if not is_marked]
@@ -190,7 +195,7 @@ def test_everything_can_be_read_in_light_and_dark(tab, scheme):
     window = tab()
     window.prefer(scheme)
     page = window.page
-    for path in visited(window):
+    for path in each_page(window):
         dark = page.evaluate(PAGE_IS_DARK)
         assert dark == (scheme == "dark"), (
             f"Where the reader asks for {scheme} colours, {path} should be {scheme}."
