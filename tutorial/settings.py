@@ -8,6 +8,7 @@ MARK = "TUTORIAL_RUN"  # marks each server of a run
 KEPT = "TUTORIAL_KEPT"  # names the original to all that a check starts
 SHUT_IN = "TUTORIAL_SHUT_IN"  # says that nothing that they start can be trusted
 TO_THE_END = "TUTORIAL_TO_THE_END"  # tells its tests to go on after a failure
+SHARED = "TUTORIAL_SHARED"  # the folder in which a lane says which tests it takes
 
 # A check of a folder says nothing about the shell that it is started from. What only
 # that shell is meant for, by name or by how the name begins, reaches none of its

@@ -7,11 +7,13 @@ ended, do they still react?
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +26,7 @@ from tutorial.check.tasks import Task, cause, place, task_of, tasks_of
 from tutorial.doctor.mistakes import name_mistakes, printable, shorten
 from tutorial.processes import adopt_orphans, below, how, keep_to_itself, kill_all
 from tutorial.run.engine import EngineError
-from tutorial.settings import SHUT_IN, TO_THE_END
+from tutorial.settings import SHARED, SHUT_IN, TO_THE_END
 from tutorial.stages import load_stages
 
 # What the tests bring along, by fixture. If it does not start, no folder is to blame.
@@ -77,7 +79,8 @@ class Reporter:
     def __init__(self, limits: Limits):
         self.limits = limits
         self.to_the_end = bool(os.environ.get(TO_THE_END))
-        self.left_out = 0  # thorough tests that nobody asked for
+        self.left_out: list[str] = []  # thorough tests that nobody asked for
+        self.shared = os.environ.get(SHARED)
         self.overdue: threading.Timer | None = None
         self.begin()
         servers.START_SECONDS = limits.start
@@ -100,7 +103,8 @@ class Reporter:
     def pytest_deselected(self, items):
         for item in items:
             judged = not item.get_closest_marker("not_judged")
-            self.left_out += bool(judged and item.get_closest_marker("thorough"))
+            if judged and item.get_closest_marker("thorough"):
+                self.left_out.append(item.nodeid)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
@@ -139,7 +143,8 @@ class Reporter:
         plain = any(not failed.in_browser for failed in self.failed_tasks)
         known = task in self.failed_tasks or cause(task, self.failed_tasks)
         passed_over = late or known or (plain and task.in_browser)
-        if self.hopeless or (passed_over and not self.to_the_end):
+        passed_over = self.hopeless or (passed_over and not self.to_the_end)
+        if passed_over or not self.takes(item):
             # pytest would end here what the next test does not need.
             item.session._setupstate.teardown_exact(nextitem)
             return True
@@ -155,6 +160,17 @@ class Reporter:
         self.overdue.start()
         tell("test", test=item.nodeid)
         return None
+
+    def takes(self, item) -> bool:
+        """Whether a test is this lane's, and no other one's that has it, too."""
+        if not self.shared:
+            return True
+        name = hashlib.sha256(item.nodeid.encode()).hexdigest()
+        try:
+            (Path(self.shared) / name).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item, call):

@@ -454,7 +454,7 @@ def test_a_tool_that_fails_hides_no_fault_of_the_folder(tmp_path, wrong):
         SimpleNamespace(started=True, inside=False),
     )
     one, other = (min(task.tests) for task in tasks_of(find_stage("2"))[:2])
-    judge.tally.collect(lane, [one, other], left_out=0)
+    judge.tally.collect(lane, [one, other], left_out=[])
     if wrong:
         failure = {"kind": "wrong", "says": "404 is missing"}
         judge.tally.take(lane, one, "failed", 0.0, failure)
@@ -475,7 +475,7 @@ def test_what_takes_an_engine_is_not_judged_where_there_is_none(tmp_path):
         SimpleNamespace(started=True, inside=False),
     )
     one, other = (min(task.tests) for task in tasks_of(find_stage("2"))[:2])
-    judge.tally.collect(lane, [one, other], left_out=0)
+    judge.tally.collect(lane, [one, other], left_out=[])
     judge.tally.take(lane, one, "passed", 0.0, None)
     judge.tally.take(lane, other, "not judged", 0.0, None, "there is no engine here.")
     judge.tally.sum_up(whole=True)

@@ -33,7 +33,7 @@ from tutorial.check.tasks import tasks_of
 from tutorial.check.verdict import Failure, Kind, TaskResult, Verdict
 from tutorial.doctor.checks import check_stage, why_shut
 from tutorial.processes import adopt_orphans, kill_all, marked, on_core
-from tutorial.settings import SHUT_IN, TO_THE_END
+from tutorial.settings import SHARED, SHUT_IN, TO_THE_END
 from tutorial.stages import Stage, load_stages
 
 # A note of the copy: code is missing, or a folder, which may hold some.
@@ -129,11 +129,13 @@ class Judge:
         environ = {
             **environment(self.limits, self.verdict.folder, work, mark),
             TO_THE_END: "1" if self.to_the_end else "",
+            SHARED: str(work / "taken"),
             SHUT_IN: self.fence.name if self.fence else "",
         }
+        (work / "taken").mkdir()
+        # Two share one processor well: a page waits about as long as it works.
+        browsers = 1 if self.core is not None else min(max(2, os.cpu_count() or 1), 4)
         with on_core(self.core):
-            # Two browsers at once need more than one processor.
-            browsers = 1 if self.core is not None else 2
             lanes = lanes_for(self.stage, self.browser, self.exercise, browsers)
             for name, tests in lanes.items():
                 lane = Lane(

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -35,9 +34,9 @@ def lanes_for(
 ) -> dict[str, list[str]]:
     """Which tests run one after the other: a name for each lane, and what is in it.
 
-    Lanes of about equal length. What says most plainly what is wrong comes first.
-    Where tests load what is in the folder, they have a process of their own. With two
-    `browsers`, pages are looked at side by side: both wait more than they work.
+    What says most plainly what is wrong comes first. Where tests load what is in the
+    folder, they have a process of their own. Of so many `browsers`, each is given all
+    tests of pages, and takes those that no other has taken.
     """
     tasks = tasks_of(stage, exercise)
     own = [f"tests/{test}" for one in tasks if one.exercise for test in one.tests]
@@ -46,26 +45,15 @@ def lanes_for(
     lanes = {"contract": [*sorted(own), "tests/contract"]}
     if inside := [test for one in tasks if one.inside for test in sorted(one.tests)]:
         lanes["inside"] = [f"tests/{test}" for test in inside]
-    parts = shared_out(files_in_browser(tasks), browsers) if browser else []
-    return lanes | {f"browser-{number}": files for number, files in enumerate(parts)}
+    files = files_in_browser(tasks) if browser else []
+    names = (f"browser-{number}" for number in range(browsers))
+    return lanes | (dict.fromkeys(names, files) if files else {})
 
 
-def files_in_browser(tasks: list[Task]) -> dict[str, int]:
-    """The files with the tests of `tasks` in a browser: how many each has."""
+def files_in_browser(tasks: list[Task]) -> list[str]:
+    """The files with the tests of `tasks` in a browser."""
     tests = (test for one in tasks if one.in_browser for test in one.tests)
-    found = Counter(f"tests/{test.partition('::')[0]}" for test in tests)
-    return dict(sorted(found.items(), key=lambda one: _number(one[0])))
-
-
-def shared_out(sizes: dict[str, int], most: int) -> list[list[str]]:
-    """The names of `sizes` in so many parts at most, of about equal size, none empty.
-
-    Within a part they stand as they stood.
-    """
-    parts: list[list[str]] = [[] for _ in range(most)]
-    for name in sorted(sizes, key=sizes.get, reverse=True):
-        min(parts, key=lambda part: sum(sizes[one] for one in part)).append(name)
-    return [[name for name in sizes if name in part] for part in parts if part]
+    return sorted({f"tests/{test.partition('::')[0]}" for test in tests}, key=_number)
 
 
 def _number(file: str) -> int:

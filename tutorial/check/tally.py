@@ -32,19 +32,22 @@ class Tally:
         self.ended: tuple | None = None  # how the servers did while a browser looked
         self.failed = False  # did a test that needs no browser?
         self.at = ""  # the test that runs
-        self.done = self.known = 0  # how many tests are
+        self.done = 0  # how many tests are
+        self.known: set[str] = set()  # tests that there are
+        self.left_out: set[str] = set()
 
     @property
     def doing(self) -> str:
         """How far it is, and what the test is about that runs."""
-        return f"{self.done} of {self.known} tests: {words_of(self.at)}"
+        return f"{self.done} of {len(self.known)} tests: {words_of(self.at)}"
 
-    def collect(self, lane: Lane, tests: list[str], left_out: int) -> None:
-        """Take down which tests a lane will run."""
-        tests = [test for test in tests if self._may_tell(lane, test)]
-        self.known += len(tests)
-        self.verdict.left_out += left_out
-        for test in tests:
+    def collect(self, lane: Lane, tests: list[str], left_out: list[str]) -> None:
+        """Take down which tests a lane will run, or another one that has them, too."""
+        new = {test for test in tests if self._may_tell(lane, test)} - self.known
+        self.known |= new
+        self.left_out.update(left_out)
+        self.verdict.left_out = len(self.left_out)
+        for test in new:
             self.verdict.of(task_of(test)).tests += 1
 
     def _may_tell(self, lane: Lane, test: str) -> bool:

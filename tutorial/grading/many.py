@@ -129,7 +129,7 @@ class Screen:
         table = Table.grid(padding=(0, 2))
         for folder in [*whole.running]:
             tally = whole.judges[folder].tally
-            says = f"{tally.done} of {tally.known} tests"
+            says = f"{tally.done} of {len(tally.known)} tests"
             table.add_row(Text(printable(folder.name)), says)
         self.live.update(table)
 

@@ -1,0 +1,75 @@
+"""The lanes of a check: what several can do, each test is done by one."""
+
+import json
+import queue
+from types import SimpleNamespace
+
+from tutorial.check.judge import Judge
+from tutorial.check.lanes import Lane, environment, lanes_for
+from tutorial.check.limits import Limits
+from tutorial.settings import SHARED
+from tutorial.stages import find_stage
+
+TESTS = "tests/contract/test_1_django_ui.py::test_an_unknown_room_is_not_found"
+
+
+def run_lanes(work, *names):
+    """Run lanes that have the same tests. Returns the ids that each of them told of."""
+    (work / "taken").mkdir(exist_ok=True)
+    stage, events = find_stage("1"), queue.Queue()
+    mine = work / "theirs"
+    if not mine.exists():
+        stage.copy_to(mine)
+    environ = {
+        **environment(Limits(), mine, work, "a-mark"),
+        SHARED: str(work / "taken"),
+    }
+    lanes = [
+        Lane(name, [TESTS], False, stage, mine, work, environ, events) for name in names
+    ]
+    did = {lane: [] for lane in lanes}
+    running = [*lanes]
+    while running:
+        lane, event = events.get(timeout=60)
+        if event is None:
+            running.remove(lane)
+        elif event["event"] == "result":
+            did[lane].append(event["test"])
+    for lane in lanes:
+        lane.end()
+    return [*did.values()]
+
+
+def test_what_one_lane_has_taken_no_other_does(tmp_path):
+    one, other = run_lanes(tmp_path, "one", "other")
+    assert len({*one, *other}) == len(one + other) == 2
+    assert run_lanes(tmp_path, "third") == [[]]
+    given_back = min((tmp_path / "taken").iterdir())
+    given_back.unlink()
+    assert len(run_lanes(tmp_path, "fourth")[0]) == 1
+
+
+def test_browsers_share_the_tests_of_pages():
+    stage = find_stage("3")
+    assert "browser" not in json.dumps(lanes_for(stage, browser=False))
+    lanes = lanes_for(stage, browser=True, browsers=3)
+    of_pages = [tests for name, tests in lanes.items() if name.startswith("browser")]
+    assert of_pages == [
+        [
+            "tests/browser/test_1_django_ui.py",
+            "tests/browser/test_2_websocket.py",
+            "tests/browser/test_3_longpoll.py",
+        ]
+    ] * len(of_pages)
+    assert len(of_pages) == 3
+
+
+def test_a_test_that_two_lanes_have_is_counted_once(tmp_path):
+    judge, lane = Judge(find_stage("2"), tmp_path), SimpleNamespace(inside=False)
+    file = "tests/contract/test_2_websocket.py"
+    judge.tally.collect(lane, [f"{file}::test_a", f"{file}::test_b"], [])
+    judge.tally.collect(lane, [f"{file}::test_b"], [f"{file}::test_c"])
+    judge.tally.collect(lane, [], [f"{file}::test_c"])
+    assert judge.tally.doing.startswith("0 of 2 tests")
+    assert judge.verdict.left_out == 1
+    assert sum(result.tests for result in judge.verdict.tasks) == 2
