@@ -37,8 +37,9 @@ BEFORE = pytest.StashKey()  # how the files were in the folder of --path
 TELLS = pytest.StashKey()  # whether to tell of both at the end
 NOTES = pytest.StashKey()  # what is not in the copy of it
 
-# The windows of one profile share a process, which spares a second for each.
-ONE_PROCESS = "--renderer-process-limit=1"
+# The windows of one profile share a process, which spares a second for each, and
+# what is drawn takes no way through another.
+FEW_PROCESSES = ["--renderer-process-limit=1", "--in-process-gpu"]
 
 
 def pytest_addoption(parser):
@@ -419,7 +420,7 @@ def chromium(chromium_path):
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=[*CHROMIUM_FLAGS, ONE_PROCESS]
+            executable_path=chromium_path, args=[*CHROMIUM_FLAGS, *FEW_PROCESSES]
         )
         yield browser
         browser.close()

@@ -120,22 +120,29 @@ STATES = [
     [*FOCUS, ":focus-visible"],
     [":visited"],
 ]
+ENOUGH = 3  # things that are alike, to know how all of them look
 
-
-# What has the focus, whether it had it before, and where it is, in pixels.
+# What has the focus, whether it had it before, how many like it had, and where it is,
+# in pixels. Alike are the links of a list: of one name, class and id, as all around.
 FOCUSED = """
 () => {
   window.seen ??= new WeakSet();
+  window.kinds ??= {};
   const element = document.activeElement;
   const before = seen.has(element);
   seen.add(element);
+  let kind = "";
+  for (let around = element; around; around = around.parentElement)
+    kind += [around.localName, around.id, around.className, ""].join(" ");
+  kinds[kind] = (kinds[kind] ?? 0) + 1;
   // Where a frame would be, or a card that is marked: to compare pages costs more.
   const { left, top, right, bottom } = element.getBoundingClientRect();
   const [x, y] = [Math.max(left - 40, 0), Math.max(top - 40, 0)];
   const width = Math.min(right + 40, innerWidth) - x;
   const height = Math.min(bottom + 40, innerHeight) - y;
   const isInside = width > 0 && height > 0;
-  return [element.outerHTML, before, isInside ? { x, y, width, height } : null];
+  const place = isInside ? { x, y, width, height } : null;
+  return [element.outerHTML, before, kinds[kind] - 1, place];
 }
 """
 
@@ -176,9 +183,11 @@ def looks_otherwise(page) -> dict[str, bool]:
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement === document.body"):
             continue  # It has left the page, and begins anew.
-        element, before, around = page.evaluate(FOCUSED)
+        element, before, alike, around = page.evaluate(FOCUSED)
         if before:
             break
+        if alike >= ENOUGH:
+            continue
 
         def looks(around=around) -> bytes:
             shot = {"animations": "disabled", "caret": "hide"}
