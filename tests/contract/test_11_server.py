@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
 from urllib.parse import urljoin
 
@@ -33,7 +33,7 @@ from tests.contract.test_11_strangers import (
 )
 from tests.support.accounts import Visitor
 from tests.support.clients import CRLF, SECONDS, Client
-from tests.support.polling import settle
+from tests.support.polling import ask, cursor_of, post, settle, texts
 from tests.support.servers import (
     PASSWORD,
     USERS,
@@ -273,17 +273,24 @@ STRANGE = {
 }
 
 
+REFUSED = re.compile(rb"HTTP/1\.1 4\d\d ")
+
+
+def strange(chat, what: str) -> bytes:
+    """The bytes of a request of STRANGE."""
+    first, *more = STRANGE[what]
+    ours = [f"Origin: {chat.origin}".encode()]
+    if not any(line.startswith(b"Host") for line in more):
+        ours.append(f"Host: {HOME}:{chat.chat_port}".encode())
+    lines = [first, *ours, *more]
+    return CRLF.join(lines if b"" in lines else [*lines, b"", b""])
+
+
 @pytest.mark.parametrize("what", STRANGE)
 def test_strange_bytes_are_refused_without_a_traceback(usual, room, honest, what):
-    first, *more = STRANGE[what]
-    ours = [f"Origin: {usual.origin}".encode()]
-    if not any(line.startswith(b"Host") for line in more):
-        ours.append(f"Host: {HOME}:{usual.chat_port}".encode())
-    lines = [first, *ours, *more]
-    data = CRLF.join(lines if b"" in lines else [*lines, b"", b""])
     with Wire(usual, honest, room) as wire, Line(usual) as line:
         wire.is_in()
-        line.send(data)
+        line.send(strange(usual, what))
         answer = line.answer(f"answer {what}")
         assert 400 <= answer.status < 500, (
             f"{what[:1].upper()}{what[1:]} is the client's mistake, and should be "
@@ -291,6 +298,34 @@ def test_strange_bytes_are_refused_without_a_traceback(usual, room, honest, what
         )
         wire.text(usual.saying("undisturbed"))
         wire.hears("undisturbed", f"somebody else has sent {what}")
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_strange_bytes_behind_a_poll_trouble_nobody_else(usual, room, eve, what):
+    token, word = usual.token(room, ANN), new_id()
+    at = cursor_of(ask(usual, token=token).answer().reply)
+    poll = request(usual, "GET", f"/{usual.query(at)}", **bearer(token))
+    with polls_of(usual, room, eve, 1) as [other], Line(usual) as line:
+        line.send(poll + strange(usual, what))
+        settle(usual)
+        said = post(usual, word, token=usual.token(room, BOB))
+        assert said.status == 200, (
+            "A poll is parked, and behind it on the same connection is a request with "
+            f"{what}. Then somebody else posts, which was answered {said.status}."
+        )
+        because = f"it was said. Behind a poll, {what} waits to be read"
+        assert texts(other.answer().reply) == [word], because
+        came = b""
+        with suppress(OSError):  # It says no more, and does not close either.
+            while not REFUSED.search(came) and (new := line.socket.recv(65536)):
+                came += new
+        assert REFUSED.search(came), (
+            "Behind a parked poll, on the same connection, comes a request with "
+            f"{what}. When the poll has its answer, so should the other have, with "
+            f"400 or its like. What came was {came!r}."
+        )
+        assert came.startswith(b"HTTP/1.1 200 "), f"{because}: {came!r}"
+    settle(usual)  # What is logged is logged by now.
 
 
 REFUSALS = {

@@ -99,8 +99,8 @@ def known_exercise(stage: Stage, exercise: int) -> int:
     if exercise and exercise not in known:
         numbers = ", ".join(map(str, known)) or "none"
         raise LookupError(
-            f"No test judges exercise {exercise} of {stage.short}: it asks for nothing "
-            f"in your folder, or there is no such one. What is judged: {numbers}."
+            f"No test judges exercise {exercise} of {stage.short}: it is a question "
+            f"or a trial, or there is no such one. What is judged: {numbers}."
         )
     return exercise
 

@@ -74,12 +74,14 @@ def line(html: str, mark: str = " ") -> str:
 
 def code(lines: Iterable[str], copied: list[str] | None = None) -> str:
     """A block of lines that are HTML already. `copied` is what the button copies."""
-    copy = ""
+    names, copy = "highlight", ""
     if copied is not None:
         text = escape("\n".join(copied), quote=True).replace("\n", "&#10;")
         copy = f' data-copy="{text}"'
+        if not "".join(copied).strip():
+            names += " no-copy"  # The button would copy what is to go.
     body = "".join(lines)
-    return f'<div class="highlight"{copy}><pre><code>{body}</code></pre></div>'
+    return f'<div class="{names}"{copy}><pre><code>{body}</code></pre></div>'
 
 
 def figure(caption: str, body: str, **data: str) -> str:

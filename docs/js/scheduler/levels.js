@@ -308,10 +308,10 @@ export const FINALE = {
   title: "You have played all of them",
   text:
     "You have lost messages in a dict, in a sorted one, behind a lock in the wrong " +
-    "place, with a perfect counter, and by a clock. And you have met four stores that " +
-    "you could not beat. What they have in common is one sentence: a number promises " +
-    "order only if it is given out in the same critical section that makes the message " +
-    "visible.",
+    "place, with a perfect counter, and by a clock. And you have met two stores that no " +
+    "clock helps to beat: stamps that always rise, and a list. What they have in common " +
+    "is one sentence: a number promises order only if it is given out in the same " +
+    "critical section that makes the message visible.",
 };
 
 /** A level's text with its numbers. */

@@ -168,14 +168,17 @@ class Guard(ProtocolWrapper, TimeoutMixin):
             self.size = 0
             self.expect(HEAD)
         self.size += len(piece)
+        self.let_read(super().dataReceived, piece)
+        if self.phase == HEAD and self.size >= MOST_HEAD and not self.refused:
+            self.answer(Refused(431, "too_large", "a head is too long"))
+
+    def let_read(self, read, *data):
+        """Have Twisted read what has come, now or while it waited for an answer."""
         try:
-            super().dataReceived(piece)
+            read(*data)
         except ValueError:
             # int() takes some thousands of digits, and Twisted gives it any number.
             self.answer(Refused(400, "strange", "a length is no number"))
-            return
-        if self.phase == HEAD and self.size >= MOST_HEAD:
-            self.answer(Refused(431, "too_large", "a head is too long"))
 
     def read_frames(self, piece):
         was_open, before = self.frames.is_in_the_middle(), self.frames.finished

@@ -93,7 +93,7 @@ class ChatRequest(Request):
     def finish(self):
         # First: after that, another request may be under way.
         self.guard.is_done()
-        super().finish()
+        self.guard.let_read(super().finish)
 
 
 class ChatSite(Site):
