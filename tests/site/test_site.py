@@ -77,6 +77,15 @@ def test_every_block_of_a_page_is_known_to_be_run_or_not(site):
         assert shown == mine, page.path
 
 
+def test_where_all_that_is_shown_goes_there_is_nothing_to_copy(site):
+    """The theme's button would copy what stands there, which is to go."""
+    boxes = soup_of(site / "5_refactor.html").select("div.highlight[data-copy]")
+    nothing = [box for box in boxes if not box["data-copy"].strip()]
+    assert nothing
+    for box in boxes:
+        assert ("no-copy" in box["class"]) == (box in nothing), box
+
+
 def test_every_picture_is_used_has_both_shades_and_shows_what_is_so():
     used = set()
     for page in all_pages():
