@@ -27,7 +27,7 @@ from tutorial.check.copies import (
 from tutorial.check.fence import Fence
 from tutorial.check.hearing import Hearing
 from tutorial.check.lanes import Lane, environment, lanes_for
-from tutorial.check.limits import Limits
+from tutorial.check.limits import Limits, processors
 from tutorial.check.tally import Tally
 from tutorial.check.tasks import tasks_of
 from tutorial.check.verdict import Failure, Kind, TaskResult, Verdict
@@ -134,7 +134,7 @@ class Judge:
         }
         (work / "taken").mkdir()
         # Two share one processor well: a page waits about as long as it works.
-        browsers = 1 if self.core is not None else min(max(2, os.cpu_count() or 1), 4)
+        browsers = 1 if self.core is not None else min(max(2, int(processors())), 4)
         with on_core(self.core):
             lanes = lanes_for(self.stage, self.browser, self.exercise, browsers)
             for name, tests in lanes.items():
