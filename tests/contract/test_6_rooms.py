@@ -17,7 +17,7 @@ from django.core.signing import TimestampSigner
 from websockets.frames import Opcode
 
 from tests.contract.test_3_longpoll import says_why
-from tests.support.clients import Client, RawClient
+from tests.support.clients import SECONDS, Client, RawClient
 from tests.support.memory import kept_for_each
 from tests.support.polling import (
     Request,
@@ -52,6 +52,31 @@ def test_each_page_of_a_room_carries_its_token(chat, rooms):
         "A token opens one room, so those of two rooms differ. The pages of "
         f"{' and '.join(rooms)} carry {[chat.token(room) for room in rooms]}."
     )
+
+
+def test_who_asks_in_a_new_room_behind_a_poll_stops_nobody_else(chat, rooms):
+    here, [new] = rooms[0], chat.make_rooms(new_id())
+    paul = newcomer(chat, "Paul", room=here)
+    head = "GET /{} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\r\n"
+    poll = head.format(chat.query(paul.lastupdate), chat.token(here))
+    behind = head.format("", chat.token(new))
+    with (
+        socket.create_connection(("127.0.0.1", chat.chat_port), SECONDS) as raw,
+        Client(chat, "Ann", here) as ann,
+    ):
+        raw.sendall((poll + behind).encode())
+        chat.note("On one connection: a poll that has to wait, and one in a new room")
+        cursor = paul.lastupdate
+        for text in ("the first", "the second"):
+            parked = ask(chat, cursor, room=here)
+            settle(chat)
+            ann.say(text)
+            told = parked.answer().reply
+            assert texts(told) == [text], (
+                f"Ann said {text!r} by a socket. Who waits in her room should be told "
+                f"that, and was told {texts(told)}."
+            )
+            cursor = cursor_of(told)
 
 
 def test_what_is_said_in_a_room_stays_there(chat, rooms):
