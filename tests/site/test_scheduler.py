@@ -442,6 +442,11 @@ def test_an_order_is_shown_step_by_step(toy):
     with toy("#append/frozen/P1") as page:
         page.button("Show a losing order").click()
         expect(page.status).to_contain_text("There is none: all 6 orders deliver both")
+    with toy("#level/one-thread") as page:  # whose first task asks for another clock
+        page.root.get_by_label("Clock").select_option("frozen")
+        page.button(re.compile("^Show ")).click()
+        planned = page.root.locator(".schedule [data-is=planned]")
+        assert planned.all_inner_texts() == ["P1", "P2", "R"]
 
 
 # Links

@@ -67,8 +67,8 @@ export const LEVELS = [
     title: "A lock in the wrong place",
     design: "setitem-lock",
     text:
-      "The dict takes a lock around each store. This is where the lock of 2013 ended, " +
-      "after a refactoring. Lose the other message this time.",
+      "The dict takes a lock around each store. A refactoring put the lock of 2013 here. " +
+      "Lose the other message this time.",
     hint:
       "Python works out the key before it calls __setitem__, so the clock is read " +
       "outside of the lock. What worked without a lock works here. Swap the writers.",
@@ -136,7 +136,7 @@ export const LEVELS = [
       { id: "skipped", text: "Lose one that is skipped.", fits: losesBy("skipped") },
     ],
     lesson:
-      "Overwritten: nobody can ever read it. Skipped: it is in the store, but the " +
+      "Overwritten: nobody can read it any more. Skipped: it is in the store, but the " +
       "reader asks for what is later than its cursor, and equal is not later. With " +
       "this clock all {all} orders lose a message, and no lock helps.",
   },
@@ -208,7 +208,8 @@ export const LEVELS = [
     clock: "backward",
     text:
       "This is the store of stage 4. The clock is set back again, and none of the " +
-      "{all} orders loses a message. Play the order that lost in level 7.",
+      "{all} orders loses a message. Play an order that lost in level 7, with the reader " +
+      "between the two posts.",
     hint:
       "Let one writer go as far as B. Poll. Then let the other writer do all its " +
       "steps, and look where its message goes.",

@@ -72,9 +72,9 @@ export class Toy {
   }
 
   show() {
-    const task = this.#open()[0];
-    const wanted = task?.fits ?? losing;
-    if (this.game.show(wanted)) {
+    // An open task may need another clock than the one that is chosen.
+    const wanted = [...this.#open().map((task) => task.fits), losing];
+    if (wanted.some((fits) => this.game.show(fits))) {
       this.note = "Follow the dashed steps: the next one is marked.";
       this.#keepAddress();
     } else {
