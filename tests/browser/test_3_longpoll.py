@@ -15,7 +15,14 @@ from tests.browser.test_2_websocket import (
     pass_time,
     shows_markup_as_text,
 )
-from tests.support.pages import COMES_BACK, SHORT_WAITS, is_greeting, is_poll
+from tests.support.pages import (
+    COMES_BACK,
+    SHORT_WAITS,
+    Parking,
+    by_another_port,
+    is_greeting,
+    is_poll,
+)
 from tests.support.polling import post
 from tests.support.servers import new_id, wait_until
 
@@ -344,6 +351,22 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(clocked, greets):
 
 
 @pytest.mark.stages(3, 6)
+def test_an_answer_that_stops_halfway_is_given_up(tab):
+    paul = tab()
+    with Parking(paul.chat, stalls=True) as server:
+        paul.begin_with(SHORT_WAITS)
+        by_another_port(paul, server.server_port)
+        paul.open("/chats/long_poll/")
+        wait_until(
+            lambda: paul.page.evaluate("1") and server.greeted > 1,
+            lambda: (
+                "the first half of an answer comes, and no more. The page gives it up "
+                "after some seconds, and asks again"
+            ),
+        )
+    paul.forgive("Failed to load resource")
+
+
 def test_a_quiet_room_is_no_error_and_a_server_that_hangs_is_one(tab):
     paul, pia = tab(), tab()
     for each in (paul, pia):

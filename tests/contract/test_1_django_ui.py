@@ -227,6 +227,13 @@ def test_a_room_has_an_input_box_with_a_label(chat, room):
         f"The input box {box} should have a <label>, "
         "or a screen reader cannot say what it is for."
     )
+    controls = ["input", "textarea", "select", "button"]
+    for label in soup("label"):
+        its = soup.find(controls, id=label.get("for", "none")) or label.find(controls)
+        assert its, (
+            f"A click on {label} should set the focus into what it labels. The "
+            "attribute for names the id of that."
+        )
     for button in soup("button"):
         if button.has_attr("hidden") or button.find_parent(hidden=True):
             continue  # Its script says what it is for, when it shows it.

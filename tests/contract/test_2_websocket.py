@@ -219,10 +219,11 @@ def test_a_slow_client_can_close(chat, closing):
         ("null", "a page without an origin"),
         ("{ours}.evil.example", "a site whose name begins like ours"),
         ("http://127.0.0.1:1", "another port of this machine"),
+        ("http://127.0.0.1:8000", "a page that CHAT_ORIGINS does not name any more"),
         ("{ours}/", "what is no origin at all"),
         ("\xff\xfe", "bytes that are no text"),
     ],
-    ids=["foreign", "null", "suffix", "other-port", "slash", "bytes"],
+    ids=["foreign", "null", "suffix", "other-port", "usual-port", "slash", "bytes"],
 )
 def test_a_foreign_origin_is_refused(chat, origin, who):
     origin = origin.format(ours=chat.origin)
@@ -367,6 +368,18 @@ def test_a_message_that_is_too_long_ends_only_its_speaker(chat):
         )
         bob.say("hello")
         bob.hears("hello", because="Ann's message was refused, and his was not")
+
+
+def test_who_only_listens_stays_for_minutes(chat):
+    with Client(chat, "Ann") as ann, Client(chat, "Bob") as bob:
+        for number in range(12):
+            chat.clock.pass_by(10)
+            bob.say(f"number {number}")
+            ann.hears(
+                f"number {number}",
+                because=f"she is connected, and has listened for {number * 10 + 10} s",
+            )
+    chat.come_back()  # with the right clock
 
 
 def test_length_is_counted_in_characters(chat):

@@ -333,6 +333,15 @@ def test_the_length_of_a_post_is_counted_in_characters_too(chat):
         ann.hears(text, because=f"{LIMIT} emoji are {LIMIT} characters")
 
 
+def test_what_a_socket_is_refused_for_no_poll_is_told(chat):
+    paul = newcomer(chat, "Paul")
+    with Client(chat, "Ann") as ann:
+        ann.say("x" * (LIMIT + 1))
+        ann.is_closed_with(1009, because="her message is too long")
+    post(chat, "and then this")
+    paul.hears("and then this", because="what was refused was not said")
+
+
 def test_a_post_without_new_message_is_refused(chat):
     answer = Request(chat, "POST", "/", "other=1").answer()
     says_why(answer, 400, "A POST without new_message")
@@ -341,7 +350,10 @@ def test_a_post_without_new_message_is_refused(chat):
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 @pytest.mark.parametrize(
     "origin",
-    ["http://evil.example", "null", "{ours}.evil.example", "http://127.0.0.1:1"],
+    [
+        *("http://evil.example", "null", "{ours}.evil.example", "http://127.0.0.1:1"),
+        "http://127.0.0.1:8000",  # where CHAT_ORIGINS is set, it is nobody's
+    ],
 )
 def test_a_foreign_origin_is_refused(chat, method, origin):
     origin = origin.format(ours=chat.origin)

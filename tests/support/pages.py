@@ -84,14 +84,18 @@ def by_another_port(window, port: int) -> None:
 
 
 class Parking(ThreadingHTTPServer):
-    """A chat server that greets, and answers no poll. `parked` are those that wait."""
+    """A chat server that greets, and answers no poll. `parked` are those that wait.
+
+    One that `stalls` sends half of each greeting.
+    """
 
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, chat: Chat):
+    def __init__(self, chat: Chat, stalls: bool = False):
         super().__init__(("127.0.0.1", 0), Parked)
         self.parked: set[object] = set()
+        self.stalls, self.greeted = stalls, 0
         self.over = threading.Event()
         self.greeting = {"status": 1, "timestamp": 0.0, "data": ["connected..."]}
         if chat.has_history:
@@ -119,6 +123,7 @@ class Parked(BaseHTTPRequestHandler):
         if not is_greeting(self.path):
             self.server.parked.add(self)
             self.server.over.wait()
+        self.server.greeted += 1
         self._answer(json.dumps(self.server.greeting).encode())
 
     def _answer(self, body: bytes) -> None:
@@ -128,7 +133,11 @@ class Parked(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if body and self.server.stalls:
+            self.wfile.write(body[: len(body) // 2])
+            self.server.over.wait()
+        else:
+            self.wfile.write(body)
 
     def log_message(self, *words) -> None:
         """Be quiet."""
