@@ -257,6 +257,12 @@ def test_after_a_restart_the_page_says_that_something_may_be_missing(tab, rooms)
         "Between what was said before the restart and what was said after it, the page "
         f"should say that something may be missing. It shows {shown[:4]}."
     )
+    ann.chat.twisted.stop()
+    expect(ann.status).not_to_have_text(ann.joined)
+    ann.chat.twisted.start(ann.chat.chat_port)
+    says = "the page says so after each restart, and this was the second"
+    told = ann.log.get_by_text(missing)
+    expect(told, says).to_have_count(2, timeout=COMES_BACK)
     forgive(ann)
 
 

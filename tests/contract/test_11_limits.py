@@ -404,8 +404,10 @@ def test_who_does_not_answer_a_close_is_dropped(usual, room, eve):
             )
 
 
-def test_who_does_not_read_is_dropped_in_time(chat, places):
+def test_who_does_not_read_is_dropped_in_time(chat):
     [room] = chat.make_rooms("Where much is said")
+    loud = new_id()[:8]  # Nobody has said anything as this one yet.
+    chat.let_in([loud], [room])
     # In JSON an emoji takes twelve bytes. The systems hold some megabytes for a client.
     emoji, piece = "\N{GRINNING FACE}" * LIMIT, 50
     limits = {
@@ -416,7 +418,7 @@ def test_who_does_not_read_is_dropped_in_time(chat, places):
     with (
         chat.beside(**limits) as other,
         Wire(other, BOB, room, receive_buffer=4096) as stalled,
-        Client(other, ANN, room) as ann,
+        Client(other, "Ann", room, user=loud) as ann,
     ):
         for _ in range(150 // piece):
             for _ in range(piece):

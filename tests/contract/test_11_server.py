@@ -302,16 +302,18 @@ def test_strange_bytes_are_refused_without_a_traceback(usual, room, honest, what
 
 @pytest.mark.parametrize("what", STRANGE)
 def test_strange_bytes_behind_a_poll_trouble_nobody_else(usual, room, honest, what):
-    token, word = usual.token(room, ANN), new_id()
-    at = cursor_of(ask(usual, token=token).answer().reply)
-    poll = request(usual, "GET", f"/{usual.query(at)}", **bearer(token))
-    with polls_of(usual, room, honest, 1) as [other], Line(usual) as line:
+    token, word = usual.token(room, honest), new_id()
+    at = cursor_of(post(usual, "before it", token=token).reply)
+    shown = bearer(usual.token(room, ANN))
+    poll = request(usual, "GET", f"/{usual.query(at)}", **shown)
+    other = ask(usual, at, token=token)
+    with closing(other.connection), Line(usual) as line:
         line.send(poll + strange(usual, what))
         settle(usual)
-        said = post(usual, word, token=usual.token(room, BOB))
+        said = post(usual, word, token=token)
         assert said.status == 200, (
             "A poll is parked, and behind it on the same connection is a request with "
-            f"{what}. Then somebody else posts, which was answered {said.status}."
+            f"{what}. Then somebody else posts. That was answered {said.status}."
         )
         because = f"it was said. Behind a poll, {what} waits to be read"
         told = other.answer().reply  # perhaps only that somebody is no more here

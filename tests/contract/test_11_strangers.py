@@ -513,7 +513,7 @@ def test_who_knocks_without_a_token_has_to_wait(guarded, room, what):
     )
 
 
-def test_who_shows_a_good_token_has_not_knocked(guarded, room):
+def test_who_shows_a_good_token_has_not_knocked(guarded, room, honest):
     later(guarded, 60)
     # Before a request with a token, a browser asks whether it may send it.
     for _ in range(2 * KNOCKS):
@@ -525,7 +525,7 @@ def test_who_shows_a_good_token_has_not_knocked(guarded, room):
         )
     because = f"each has a good token: {KNOCKS} knocks are for those who have none"
     for _ in range(2 * KNOCKS):
-        with Client(guarded, ANN, room) as ann:
+        with Client(guarded, "Ann", room, user=honest) as ann:
             ann.say("back again")
             ann.hears("back again", because=because)
         answer = ask(guarded, room=room).answer()

@@ -525,6 +525,12 @@ def test_no_number_is_given_out_twice(chat):
     chat.manage("prune_messages", "--keep-last", "0")
     assert stored_in(chat, room) == [], "--keep-last 0 should keep no message."
     chat.come_back()
+    batch = come_back(chat, "socket", room, (epoch, seq))
+    assert not is_reset(batch) and numbered(batch) == (epoch, seq), (
+        f"Three messages were said and deleted, the last with the number {seq}, and "
+        "the server was started again. Who has heard them all has missed nothing, and "
+        f"is told of no reset: {batch}."
+    )
     came = numbered(post(chat, "after", room=room).reply)
     assert came == (epoch, seq + 1), (
         f"Three messages were said and deleted, the last with the number {seq}, and "
