@@ -58,6 +58,7 @@ from tests.support.strangers import (
 
 SINCE_STAGE = 11
 BODY = 65_536  # bytes of a POST's body
+AT_ONCE = 210_000  # bytes of an answer: 200 kB of messages, and what is around them
 GOODBYE = 5  # seconds for the answer to a close frame
 STOP_SECONDS = 10  # that a server has to end
 LIMIT = 4096  # characters in one message
@@ -271,6 +272,22 @@ STRANGE = {
     ),
     "no request at all": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",),
 }
+
+
+def test_nobody_is_told_more_than_so_many_bytes_at_once(usual):
+    [room] = usual.make_rooms(new_id())
+    usual.let_in([loud := new_id()[:8]], [room])
+    token, emoji = usual.token(room, loud), "\N{GRINNING FACE}" * LIMIT
+    for _ in range(10):  # in JSON half a megabyte, where an emoji takes twelve bytes
+        assert post(usual, emoji, token=token).status == 200
+    with Line(usual) as line:
+        line.send(request(usual, **bearer(token), Connection="close"))
+        came = b"".join(iter(lambda: receive(line), b""))
+    assert came.startswith(b"HTTP/1.1 200 ")
+    assert len(came) < AT_ONCE, (
+        f"Ten messages of {LIMIT} emoji were said. Who is new is told the newest of "
+        f"them, of 200 kB in all at most, and was sent {len(came)} bytes."
+    )
 
 
 REFUSED = re.compile(rb"HTTP/1\.1 4\d\d ")
