@@ -122,8 +122,8 @@ STATES = [
 ]
 ENOUGH = 3  # things that are alike, to know how all of them look
 
-# What has the focus, whether it had it before, how many like it had, and where it is,
-# in pixels. Alike are the links of a list: of one name, class and id, as all around.
+# What has the focus, whether it had it before, how many like it had it, and where it
+# is, in pixels. Alike are two that have, as all around them, one name, id, class.
 FOCUSED = """
 () => {
   window.seen ??= new WeakSet();

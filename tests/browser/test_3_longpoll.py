@@ -350,7 +350,6 @@ def test_an_error_is_not_answered_with_a_storm_of_requests(clocked, greets):
     paul.forgive("Failed to load resource")
 
 
-@pytest.mark.stages(3, 6)
 def test_an_answer_that_stops_halfway_is_given_up(tab):
     paul = tab()
     with Parking(paul.chat, stalls=True) as server:
@@ -367,6 +366,7 @@ def test_an_answer_that_stops_halfway_is_given_up(tab):
     paul.forgive("Failed to load resource")
 
 
+@pytest.mark.stages(3, 6)
 def test_a_quiet_room_is_no_error_and_a_server_that_hangs_is_one(tab):
     paul, pia = tab(), tab()
     for each in (paul, pia):

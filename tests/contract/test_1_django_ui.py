@@ -10,6 +10,8 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 SINCE_STAGE = 1
+# What HTML lets a label be for.
+LABELLED = ["input", "textarea", "select", "button", "output", "meter", "progress"]
 NAME = "Tom & <i>Jerry</i></title>"
 OTHERS = [f"Room {number}" for number in range(30)]
 
@@ -227,9 +229,9 @@ def test_a_room_has_an_input_box_with_a_label(chat, room):
         f"The input box {box} should have a <label>, "
         "or a screen reader cannot say what it is for."
     )
-    controls = ["input", "textarea", "select", "button"]
     for label in soup("label"):
-        its = soup.find(controls, id=label.get("for", "none")) or label.find(controls)
+        named = label.has_attr("for")
+        its = soup.find(LABELLED, id=label["for"]) if named else label.find(LABELLED)
         assert its, (
             f"A click on {label} should set the focus into what it labels. The "
             "attribute for names the id of that."

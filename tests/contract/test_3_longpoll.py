@@ -351,7 +351,10 @@ def test_a_post_without_new_message_is_refused(chat):
 @pytest.mark.parametrize(
     "origin",
     [
-        *("http://evil.example", "null", "{ours}.evil.example", "http://127.0.0.1:1"),
+        "http://evil.example",
+        "null",
+        "{ours}.evil.example",
+        "http://127.0.0.1:1",
         "http://127.0.0.1:8000",  # where CHAT_ORIGINS is set, it is nobody's
     ],
 )

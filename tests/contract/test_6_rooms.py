@@ -70,8 +70,7 @@ def test_who_asks_in_a_new_room_behind_a_poll_stops_nobody_else(chat, rooms):
             parked = ask(chat, paul.lastupdate, room=here)
             settle(chat)
             ann.say(text)
-            told = parked.answer().reply
-            paul.lastupdate, paul.batch = cursor_of(told), texts(told)
+            paul.take(parked.answer().reply)
             paul.hears(text, because="it was said by a socket while he waited")
 
 

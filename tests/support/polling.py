@@ -192,9 +192,12 @@ class Poller:
         while not self.batch:
             answer = ask(self.chat, self.lastupdate, room=self.room).answer()
             assert answer.status == 200, f"{self.name} asked and got {answer}."
-            self.lastupdate = cursor_of(answer.reply)
-            self.batch = texts(answer.reply)
+            self.take(answer.reply)
         return self.batch.pop(0)
+
+    def take(self, reply: dict) -> None:
+        """Stand where an answer says, with the texts that came with it still unread."""
+        self.lastupdate, self.batch = cursor_of(reply), texts(reply)
 
     def hears(self, *expected: str, because: str) -> None:
         """Ask as often as there is text in `expected`, and compare.

@@ -36,6 +36,8 @@ from tutorial.processes import adopt_orphans, kill_all, marked, on_core
 from tutorial.settings import SHARED, SHUT_IN, TO_THE_END
 from tutorial.stages import Stage, load_stages
 
+MOST_BROWSERS = 4  # at once, for one folder
+
 # A note of the copy: code is missing, or a folder, which may hold some.
 NEEDED = re.compile(rf"(.*\.(py|html|js|css)|[^.]+) is not in the copy: {UNREADABLE}")
 
@@ -129,12 +131,14 @@ class Judge:
         environ = {
             **environment(self.limits, self.verdict.folder, work, mark),
             TO_THE_END: "1" if self.to_the_end else "",
-            SHARED: str(work / "taken"),
             SHUT_IN: self.fence.name if self.fence else "",
         }
-        (work / "taken").mkdir()
-        # Two share one processor well: a page waits about as long as it works.
-        browsers = 1 if self.core is not None else min(max(2, int(processors())), 4)
+        browsers, shared = 1, {}
+        if self.core is None:
+            # A page waits about as long as it works. One processor is for the others.
+            browsers = min(max(2, int(processors()) - 1), MOST_BROWSERS)
+            (work / "taken").mkdir()
+            shared = {SHARED: str(work / "taken")}
         with on_core(self.core):
             lanes = lanes_for(self.stage, self.browser, self.exercise, browsers)
             for name, tests in lanes.items():
@@ -145,7 +149,7 @@ class Judge:
                     self.stage,
                     self.verdict.folder,
                     work,
-                    environ,
+                    environ | (shared if name.startswith("browser") else {}),
                     self.hearing.events,
                     self.fence,
                     [f"--exercise={self.exercise}"],

@@ -43,11 +43,10 @@ class Tally:
 
     def collect(self, lane: Lane, tests: list[str], left_out: list[str]) -> None:
         """Take down which tests a lane will run, or another one that has them, too."""
-        new = {test for test in tests if self._may_tell(lane, test)} - self.known
-        self.known |= new
-        self.left_out.update(left_out)
+        self.left_out |= {test for test in left_out if self._may_tell(lane, test)}
         self.verdict.left_out = len(self.left_out)
-        for test in new:
+        for test in {test for test in tests if self._may_tell(lane, test)} - self.known:
+            self.known.add(test)
             self.verdict.of(task_of(test)).tests += 1
 
     def _may_tell(self, lane: Lane, test: str) -> bool:

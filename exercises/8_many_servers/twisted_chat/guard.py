@@ -173,7 +173,7 @@ class Guard(ProtocolWrapper, TimeoutMixin):
             self.answer(Refused(431, "too_large", "a head is too long"))
 
     def let_read(self, read, *data):
-        """Have Twisted read what has come, now or while it waited for an answer."""
+        """Call what makes Twisted read on, and refuse what it cannot read."""
         try:
             read(*data)
         except ValueError:
