@@ -212,9 +212,9 @@ def test_a_page_comes_back_after_a_graceful_stop(tab, zoo, rooms):
     ann.say("meanwhile")
     ann.chat.come_back()
     post(ann.chat, "after", room=zoo)
-    has_state(ann, "meanwhile", "sent")
     expect(ann.log, "nothing is missed").to_contain_text("after", timeout=COMES_BACK)
     expect(ann.status, "it is back").to_have_text(ann.joined, timeout=COMES_BACK)
+    has_state(ann, "meanwhile", "sent")
     shown = lines(ann)
     assert sorted(shown) == ["after", "before", "meanwhile"], (
         "The server was stopped (SIGTERM), which closes sockets with 1012, and started "
