@@ -170,8 +170,6 @@ class Reporter:
             (Path(self.shared) / name).touch(exist_ok=False)
         except FileExistsError:
             return False
-        except OSError:  # Where nothing can be agreed upon, each does all.
-            return True
         return True
 
     @pytest.hookimpl(wrapper=True)
