@@ -21,6 +21,11 @@ FIRST_WITH_NAMES = 10  # 6_names
 AUTHOR = "Speaker"  # who says all there is, where messages have authors
 # Done to exercise 2: it writes to the kernel at once, where nothing waits.
 PAST_THE_BUFFER = Path(__file__).parent / "past_the_buffer.patch"
+# All who are here come from one address, and many or all of them are one user.
+NO_LIMITS = {
+    **dict.fromkeys(("CHAT_MESSAGES", "CHAT_KNOCKS", "CHAT_ASKS"), "1000000/1"),
+    **dict.fromkeys(("CHAT_MOST_PER_USER", "CHAT_MOST_PER_ADDRESS"), "10000"),
+}
 START_SECONDS = 20.0
 PEERS = {  # name -> the libraries it needs, and the load generators it bears
     "aiohttp": (["aiohttp"], ["fanout", "longpoll"]),
@@ -118,6 +123,7 @@ def running(server: Server, workspace: Path, **settings: str) -> Iterator[dict]:
         "CHAT_PORT": str(port),
         "CHAT_ORIGINS": f"http://127.0.0.1:{port}",
         "PYTHONDONTWRITEBYTECODE": "1",
+        **NO_LIMITS,
         **settings,
     }
     log = workspace / "output"

@@ -25,6 +25,7 @@ from tests.support import servers
 from tests.support.clients import Client
 from tests.support.engine import Engine
 from tests.support.keeping import guarded
+from tests.support.pages import top
 from tests.support.postgres import Postgres, why_no_postgres
 from tests.support.servers import (
     Chat,
@@ -307,6 +308,11 @@ def test_a_window_is_as_new_for_the_next_test(chromium):
             second.take_clock()
         with pages.windows(chat) as new_window:
             assert new_window().page is not second.page, "its clock stays another one"
+
+
+def test_what_a_page_replaces_is_looked_for_again():
+    boxes = iter([None, None, {"x": 0, "y": 7}])
+    assert top(SimpleNamespace(bounding_box=lambda: next(boxes))) == 7
 
 
 @pytest.mark.thorough

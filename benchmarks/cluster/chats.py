@@ -16,7 +16,7 @@ from tutorial.processes import end, free_ports, no_pidfile
 from tutorial.stages import ROOT, copy_stage
 
 from ..hostile.site import MAKE_PEOPLE, MAKE_ROOMS, ORIGIN, Where
-from ..servers import Failed, started, wait_for
+from ..servers import NO_LIMITS, Failed, started, wait_for
 from .engine import Engine
 
 ROOMS = 100  # that there are, from 1 on
@@ -24,11 +24,6 @@ USERS = 30  # who have an account, from 1 on
 STOP_SECONDS = 30.0  # after which a server that was told to end is killed
 # What moves a server's clock, by a file beside the one that it is told of.
 INJECTED = ROOT / "tests" / "support" / "injected"
-# All of a crowd come from one address, and many of them are one user.
-NO_LIMITS = {
-    **dict.fromkeys(("CHAT_MESSAGES", "CHAT_KNOCKS", "CHAT_ASKS"), "1000000/1"),
-    **dict.fromkeys(("CHAT_MOST_PER_USER", "CHAT_MOST_PER_ADDRESS"), "10000"),
-}
 FILL = MAKE_ROOMS.format(ROOMS) + MAKE_PEOPLE.format(USERS)
 
 

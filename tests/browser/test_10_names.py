@@ -25,7 +25,7 @@ from tests.contract.test_10_accounts import (
 )
 from tests.support.accounts import Visitor
 from tests.support.clients import Client
-from tests.support.pages import COMES_BACK, by_another_port, close_at
+from tests.support.pages import COMES_BACK, by_another_port, close_at, top
 from tests.support.polling import post
 from tests.support.proxy import Proxy
 from tests.support.servers import PASSWORD, SHORT_LIFE, wait_until
@@ -438,12 +438,12 @@ def test_who_comes_does_not_move_what_somebody_reads(window):
     ann.join()
     old = ann.log.get_by_text("said 20", exact=True)
     old.scroll_into_view_if_needed()
-    before = old.bounding_box()["y"]
+    before = top(old)
     names = [f"Somebody {number:02}" for number in range(40)]
     people = [{"id": 9000 + n, "name": name} for n, name in enumerate(names)]
     server.last.send(json.dumps({"status": 1, "here": people}))
     are_here(ann, *names, because="the server has said so")
-    moved = old.bounding_box()["y"] - before
+    moved = top(old) - before
     assert abs(moved) < 2, (
         "Somebody reads further down, and forty people came. What is read should stay "
         f"where it is on the screen, and it moved by {moved:g} pixels."
@@ -802,13 +802,13 @@ def test_news_do_not_move_what_somebody_reads(window, zoo, rooms):
     ann.join(rooms, room=zoo)
     old = ann.log.get_by_text("old 20", exact=True)
     old.scroll_into_view_if_needed()
-    before = old.bounding_box()["y"]
+    before = top(old)
     for number in range(3):
         Poster(ann.chat, "Bob", zoo).say(f"new {number}")
     expect(ann.log).to_contain_text("new 2")
     button = ann.page.get_by_role("button", name=re.compile("3 new", re.I))
     expect(button, "it says how many are new").to_be_in_viewport()
-    moved = old.bounding_box()["y"] - before
+    moved = top(old) - before
     assert abs(moved) < 2, (
         "Somebody reads further down, and three messages came on top. What is read "
         f"should stay where it is on the screen, and it moved by {moved:g} pixels."

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import GREETING
-from tests.support.pages import COMES_BACK
+from tests.support.pages import COMES_BACK, top
 from tests.support.servers import new_id, wait_until
 
 SINCE_STAGE = 2
@@ -51,8 +51,7 @@ def all_lines(window) -> list[str]:
     """Every line of the message list, from the one that is next to the box."""
     found = [line.strip() for line in window.log.inner_text().splitlines()]
     found = [line for line in found if line]
-    log, box = window.log.bounding_box(), window.box.bounding_box()
-    return found if box["y"] < log["y"] else found[::-1]
+    return found if top(window.box) < top(window.log) else found[::-1]
 
 
 def test_two_windows_talk_to_each_other(tab):

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.clients import SECONDS
-from tests.support.servers import STRANGERS, Chat
+from tests.support.servers import STRANGERS, Chat, wait_until
 
 # Milliseconds until a page that lost its server for a moment has tried again. On a
 # busy machine a server may take seconds to start, and the page waits longer each time.
@@ -71,6 +71,8 @@ new MutationObserver((records) => {
 }).observe(document, {childList: true, subtree: true});
 """
 
+START_TAG = "element => element.cloneNode(false).outerHTML"
+
 
 def by_another_port(window, port: int) -> None:
     """Have a window that is not open yet speak to `port`, not to the chat server."""
@@ -81,6 +83,22 @@ def by_another_port(window, port: int) -> None:
         window.spoilt = True
         devtools = window.context.new_cdp_session(window.page)
         devtools.send("Page.setBypassCSP", {"enabled": True})
+
+
+def top(part) -> float:
+    """How far below the top of the window a part of a page begins, in pixels.
+
+    `part` is a Locator. A page may put another one in its place: for a moment neither
+    can be seen. Raises AssertionError if that goes on.
+    """
+    boxes: list[dict | None] = []
+
+    def is_seen() -> bool:
+        boxes.append(part.bounding_box())
+        return boxes[-1] is not None
+
+    wait_until(is_seen, lambda: f"{part.evaluate(START_TAG)} is to be seen in its page")
+    return boxes[-1]["y"]
 
 
 class Parking(ThreadingHTTPServer):
