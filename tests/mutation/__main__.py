@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -124,7 +125,7 @@ def main(stages, seed, sample, jobs, only, whole, new, lines, **options):
         survivors = survived_in(options["again"])
         for stage in chosen:
             mutants = [
-                mutant
+                (stage, mutant)
                 for mutant in mutants_in(stage, whole, new, only)
                 if (not lines or mutant.line in lines)
                 and (
@@ -132,7 +133,7 @@ def main(stages, seed, sample, jobs, only, whole, new, lines, **options):
                     or (stage.id, mutant.file, mutant.was, mutant.becomes) in survivors
                 )
             ]
-            found += [(stage, one) for one in draw(mutants, sample, seed)]
+            found += draw(mutants, sample, seed)
     except ImportError as error:
         raise NotRight(
             "Scripts and templates are read by tree-sitter. To install it, type: "
@@ -175,12 +176,23 @@ def survived_in(file: Path | None) -> set[tuple] | None:
     }
 
 
-def draw(mutants: list[Mutant], sample: int | None, seed: int) -> list[Mutant]:
-    """So many of the mutants by lot, in the order of the files."""
+def draw(
+    mutants: list[tuple[Stage, Mutant]], sample: int | None, seed: int
+) -> list[tuple[Stage, Mutant]]:
+    """So many of the mutants by lot, in the order of the files.
+
+    Each has a lot of its own: where one goes or comes, the others are drawn as before.
+    """
     if sample is None or sample >= len(mutants):
         return mutants
-    numbers = random.Random(seed).sample(range(len(mutants)), sample)
-    return [mutants[number] for number in sorted(numbers)]
+    alike: Counter = Counter()
+    lots = []
+    for number, (stage, mutant) in enumerate(mutants):
+        name = (stage.id, mutant.file, mutant.was, mutant.becomes)
+        alike[name] += 1
+        lot = f"{seed} {name} {alike[name]}"
+        lots.append((hashlib.sha256(lot.encode()).digest(), number))
+    return [mutants[number] for number in sorted(n for _, n in sorted(lots)[:sample])]
 
 
 def judge_all(

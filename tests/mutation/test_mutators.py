@@ -196,10 +196,18 @@ def test_no_two_mutants_are_the_same_and_none_is_the_original():
 
 
 def test_the_lot_falls_the_same_way_with_the_same_seed():
-    mutants = mutants_of("room.py", PROGRAM)
-    assert draw(mutants, 5, 1) == draw(mutants, 5, 1)
-    assert len(draw(mutants, 5, 1)) == 5
-    assert draw(mutants, 5, 1) != draw(mutants, 5, 2)
+    stage = find_stage("1")
+    mutants = [(stage, one) for one in mutants_of("room.py", PROGRAM)]
+    drawn = draw(mutants, 5, 1)
+    assert draw(mutants, 5, 1) == drawn
+    assert len(drawn) == 5
+    assert draw(mutants, 5, 2) != drawn
+    mutants.remove(drawn[2])
+    another = draw(mutants, 5, 1)
+    assert len(another) == 5
+    assert [one for one in drawn if one not in another] == [drawn[2]], (
+        "who is found to be no mistake disturbs nobody else's lot"
+    )
 
 
 def test_a_snapshot_is_mutated_where_it_is_new():
