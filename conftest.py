@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from twisted.internet import reactor
 
+from tests.support.chromium import FLAGS
 from tests.support.inside import NotJudged, inside
 from tests.support.keeping import guard
 from tests.support.postgres import Postgres, find_postgres, why_no_postgres
@@ -28,7 +29,7 @@ from tests.support.servers import SHORT_LIFE, Chat, ManyChats, Target
 from tests.support.whitebox import chat_classes
 from tutorial.check.copies import differences, look, meddled
 from tutorial.check.limits import processors
-from tutorial.doctor.checks import CHROMIUM_FLAGS, check_stage, find_browser
+from tutorial.doctor.checks import check_stage, find_browser
 from tutorial.run.engine import why_no_engine
 from tutorial.settings import KEPT, plain
 from tutorial.stages import Stage, find_stage, load_snapshots, load_stages
@@ -36,10 +37,6 @@ from tutorial.stages import Stage, find_stage, load_snapshots, load_stages
 BEFORE = pytest.StashKey()  # how the files were in the folder of --path
 TELLS = pytest.StashKey()  # whether to tell of both at the end
 NOTES = pytest.StashKey()  # what is not in the copy of it
-
-# The windows of one profile share a process, which spares a second for each, and
-# what is drawn takes no way through another.
-FEW_PROCESSES = ["--renderer-process-limit=1", "--in-process-gpu"]
 
 
 def pytest_addoption(parser):
@@ -419,8 +416,6 @@ def chromium(chromium_path):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=[*CHROMIUM_FLAGS, *FEW_PROCESSES]
-        )
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
         yield browser
         browser.close()

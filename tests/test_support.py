@@ -19,9 +19,11 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from django.db import connections
+from playwright.sync_api import Error
 
 from tests.browser.conftest import Window, profile
 from tests.support import servers
+from tests.support.chromium import PLAYWRIGHT_LEAVES_OUT
 from tests.support.clients import Client
 from tests.support.engine import Engine
 from tests.support.keeping import guarded
@@ -308,6 +310,13 @@ def test_a_window_is_as_new_for_the_next_test(chromium):
             second.take_clock()
         with pages.windows(chat) as new_window:
             assert new_window().page is not second.page, "its clock stays another one"
+
+
+def test_what_playwright_leaves_out_of_chromium_is_left_out_still(chromium):
+    with pytest.raises(Error) as failed:  # It quotes how it has tried.
+        chromium.browser_type.launch(executable_path=sys.executable, timeout=5_000)
+    [features] = re.findall(r"--disable-features=(\S+)", str(failed.value))[:1]
+    assert sorted(features.split(",")) == sorted(PLAYWRIGHT_LEAVES_OUT)
 
 
 def test_what_a_page_replaces_is_looked_for_again():

@@ -33,6 +33,7 @@ from django.core.signing import Signer
 from websockets.sync.client import connect
 
 from tests.browser.conftest import Window, look_at_consoles
+from tests.support.chromium import FLAGS
 from tests.support.engine import Engine
 from tests.support.postgres import Postgres, find_postgres, why_no_postgres
 from tests.support.servers import (
@@ -47,7 +48,6 @@ from tests.support.servers import (
     cookie_header,
     wait_until,
 )
-from tutorial.doctor.checks import CHROMIUM_FLAGS
 from tutorial.processes import free_ports
 from tutorial.run.engine import why_no_engine
 from tutorial.settings import plain
@@ -531,9 +531,7 @@ class Deployed(Chat):
 def windows_of(server: Deployed, chromium, path: str) -> Iterator:
     """A function that opens a window of a user, by the name of the server."""
     there = f"--host-resolver-rules=MAP {NAME}:443 127.0.0.1:{server.https_port}"
-    browser = chromium.browser_type.launch(
-        executable_path=path, args=[*CHROMIUM_FLAGS, there]
-    )
+    browser = chromium.browser_type.launch(executable_path=path, args=[*FLAGS, there])
     opened = []
 
     def window(user: str) -> Window:
