@@ -176,6 +176,8 @@ class Window:
         by_itself = message.location.get("url", "").endswith("/favicon.ico")
         # Who keeps what was said until it is told back, may say it to a closing socket.
         by_itself |= self.chat.has_history and CLOSING in message.text
+        # What a script tells there of what it has caught, it has caught.
+        by_itself |= bool(message.args)
         if message.type in ("error", "warning") and not by_itself:
             self._complain(message.text)
             if re.search(r"\b[A-Z]\w+Error\b", message.text):

@@ -56,14 +56,23 @@ def all_lines(window) -> list[str]:
 
 def test_two_windows_talk_to_each_other(tab):
     ann, bob = tab().join(), tab().join()
-    ann.say("hello")
-    expect(bob.log, "Bob's window shows what Ann said").to_contain_text("hello")
+    hello = f"hello, {new_id()[:4]}"  # Nobody has said it before.
+    ann.say(hello)
+    expect(bob.log, "Bob's window shows what Ann said").to_contain_text(hello)
     bob.say("hi Ann")
     expect(ann.log, "Ann's window shows what Bob said").to_contain_text("hi Ann")
     expect(bob.log, "Bob's window shows what Bob said").to_contain_text("hi Ann")
-    assert lines(ann)[:2] == lines(bob)[:2] == ["hi Ann", "hello"], (
+    assert lines(ann)[:2] == lines(bob)[:2] == ["hi Ann", hello], (
         "Both windows should show the newest message first, next to the box. "
         f"From there on, Ann's shows {lines(ann)}, Bob's {lines(bob)}."
+    )
+    far, near = (
+        abs(top(ann.box) - top(ann.log.get_by_text(text).first))
+        for text in (hello, "hi Ann")
+    )
+    assert near < far, (
+        "The newest message should stand next to the box, not only in the HTML. "
+        f"It begins {near:.0f} pixels from the box, and the one before {far:.0f}."
     )
     ann.say("hi Ann")
     twice = re.compile("hi Ann.*hi Ann", re.S)

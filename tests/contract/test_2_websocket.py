@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager, suppress
+from itertools import product
 
 import pytest
 from websockets.asyncio.client import connect
@@ -276,6 +277,16 @@ def beside(chat, **env: str | None) -> Iterator[int]:
         yield port
     finally:
         server.stop()
+
+
+def test_the_pages_are_there_by_both_names_of_this_machine(chat):
+    paths = ("/chats/", chat.rooms()[0])
+    for name, path in product(("127.0.0.1", "localhost"), paths):
+        status = chat.get(path, host=f"{name}:{chat.django_port}").status
+        assert status == 200, (
+            f"Who asks for http://{name}:{chat.django_port}{path} should be shown the "
+            f"page (200): it is this machine by another name. The answer was {status}."
+        )
 
 
 @pytest.mark.stages(2, 10)

@@ -90,6 +90,25 @@ def test_what_is_said_in_a_room_stays_there(chat, rooms):
         ann.hears("still among us", because=f"nothing of {there} is for {here}")
 
 
+def test_a_token_opens_a_room_whatever_that_is_called(chat):
+    name = new_id()[:8]
+    [first] = chat.make_rooms(name)
+    token = chat.token(first)
+    number = int(first.strip("/").rpartition("/")[2])
+    rename = f"ChatRoom.objects.filter(pk={number}).update(name='{new_id()[:8]}')"
+    chat.shell(f"from chat.models import ChatRoom; {rename}")
+    [second] = chat.make_rooms(name)
+    chat.note(f"{first} was called {name!r}, and now another one is: {second}")
+    with (
+        Client(chat, "Ann", first, token=token) as ann,
+        Client(chat, "Eve", second) as eve,
+    ):
+        ann.say("among us")
+        ann.hears("among us", because="she said it")
+        eve.say("elsewhere")
+        eve.hears("elsewhere", because=f"the token of {first} is for that room alone")
+
+
 @pytest.mark.stages(6, 7)
 def test_what_was_said_is_there_when_all_have_left(chat, rooms):
     room = rooms[2]
@@ -408,8 +427,12 @@ def test_what_the_key_signs_for_another_purpose_opens_no_room(chat, rooms):
 
 
 def test_who_never_says_a_token_is_closed(chat):
-    with Client(chat, "Ann") as ann, knocking(chat) as silent, knocking(chat) as pings:
-        pings.send_frames((Opcode.PING, b""))
+    with (
+        Client(chat, "Ann") as ann,
+        knocking(chat) as silent,
+        knocking(chat) as pings,
+        knocking(chat) as pongs,
+    ):
         chat.clock.pass_by(LONGEST_SILENCE - 3)
         settle(chat)
         early = select.select([silent.socket], [], [], 0)[0]
@@ -417,11 +440,23 @@ def test_who_never_says_a_token_is_closed(chat):
             "A slow phone needs time to say its token. Two seconds after the handshake "
             f"the server sent {silent.socket.recv(1000)!r}."
         )
-        chat.clock.pass_by(4)
+        pings.send_frames((Opcode.PING, b""))
+        pongs.send_frames((Opcode.PONG, b""))
+        settle(chat)
+        chat.clock.pass_by(2)
+        pings.send_frames((Opcode.PING, b""))
+        pongs.send_frames((Opcode.PONG, b""))
+        settle(chat)
+        chat.clock.pass_by(2)
         settle(chat)
         what = "close with code 4408 when a socket says no token in five seconds"
-        for raw, how in ((silent, what), (pings, f"{what}, but pings")):
-            raw.socket.settimeout(3 * LONGEST_SILENCE)
+        for raw, how in (
+            (silent, what),
+            (pings, f"{what}, but pings"),
+            (pongs, f"{what}, but sends a pong now and then"),
+        ):
+            # Who was given five seconds more has some of them left.
+            raw.socket.settimeout(LONGEST_SILENCE - 2.5)
             raw.read_until(code(4408), how)
         ann.say("hello")
         ann.hears("hello", because="she has said her token and may be silent then")
