@@ -839,6 +839,14 @@ def test_a_hidden_window_counts_what_is_new_in_its_title(window, zoo, rooms):
         )
     ann.page.evaluate(LOOK, False)
     expect(ann.page, "somebody looks again").to_have_title(title)
+    Poster(ann.chat, "Bob", zoo).say("seen at once")
+    expect(ann.log).to_contain_text("seen at once")
+    expect(ann.page, "she sees this one, too").to_have_title(title)
+    ann.page.evaluate(LOOK, True)
+    Poster(ann.chat, "Bob", zoo).say("unseen again")
+    expect(ann.page, "what was seen is not counted once more").to_have_title(
+        re.compile(rf"\b1\b.*{re.escape(title)}")
+    )
 
 
 def test_what_was_read_is_not_new_in_the_list(window, zoo):

@@ -98,6 +98,7 @@ def has_state(window, text: str, expected: str) -> None:
 def test_a_page_that_comes_back_shows_what_it_missed_once(tab, line_of, rooms):
     ann = tab()
     line, before = line_of(ann), f"before on {rooms}"
+    ann.begin_with(READ_OUT)
     ann.join(rooms)
     ann.say(before)
     has_state(ann, before, "sent")
@@ -118,6 +119,12 @@ def test_a_page_that_comes_back_shows_what_it_missed_once(tab, line_of, rooms):
     assert shown[:7] == [*missed, before], (
         "After three breaks of the line each message should be shown once, the newest "
         f"first. The window shows {shown}."
+    )
+    read_out = ann.page.evaluate("readOut")
+    unread = [text for text in missed if not any(text in one for one in read_out)]
+    assert not unread, (
+        "What was missed is news, and a screen reader reads out what is added to the "
+        f"element with the role log. Nobody was read {unread}."
     )
 
 

@@ -103,13 +103,19 @@ def test_two_quick_clicks_load_one_page(tab, archive, zoo):
     shown = len(lines(ann))
     ann.page.route("**/earlier/**", lambda route: asked.append(route))
     earlier(ann).evaluate("button => { button.click(); button.click(); }")
-    expect(ann.log).to_contain_text(archive[-1])
+    ann.say("meanwhile")
+    expect(ann.log).to_contain_text("meanwhile")
     for route in asked:
         route.continue_()
     expect(ann.log).to_contain_text(archive[-shown - 1])
     assert len(asked) == 1, (
         "Somebody clicked twice, quickly, on the button for earlier messages. The page "
         f"should ask once, for one page. It asked {len(asked)} times."
+    )
+    assert lines(ann)[:2] == ["meanwhile", archive[-1]], (
+        "Something was said while the page waited for earlier messages. It should stand "
+        "on top, before they come and afterwards. Now the first lines are "
+        f"{lines(ann)[:2]}."
     )
 
 

@@ -426,6 +426,21 @@ def test_a_link_that_was_taken_back_opens_nothing(chat, olga, bob):
     cy.read(room)
 
 
+def test_who_else_has_joined_changes_nothing_for_those_who_are_in(chat, olga, bob):
+    room, link = make_room(olga, is_private=True)
+    for guest in (bob, Visitor(chat, "Cy")):
+        join(guest, link)
+    for visitor in (olga, bob):
+        visitor.read(room)
+        links = visitor.links("/chats/")
+        times, usual = links.count(room), links.count(chat.rooms()[0])
+        assert times == usual, (
+            f"Bob and Cy have joined Olga's {room}. On /chats/, {visitor.user} should "
+            f"be shown it as often as any other room. It is linked {times} times, and "
+            f"{chat.rooms()[0]} {usual}."
+        )
+
+
 def test_an_invitation_cannot_be_made_up(chat, olga, bob):
     room, link = make_room(olga, is_private=True)
     other, other_link = make_room(olga, is_private=True)
