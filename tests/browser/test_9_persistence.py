@@ -113,8 +113,8 @@ def test_two_quick_clicks_load_one_page(tab, archive, zoo):
         f"should ask once, for one page. It asked {len(asked)} times."
     )
     assert lines(ann)[:2] == ["meanwhile", archive[-1]], (
-        "Something was said while the page waited for earlier messages. It should stand "
-        "on top, before they come and afterwards. Now the first lines are "
+        "Something was said while the page waited for earlier messages. It should be "
+        "on top, before they come and after that. Now the first lines are "
         f"{lines(ann)[:2]}."
     )
 

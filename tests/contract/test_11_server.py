@@ -790,6 +790,26 @@ def test_who_logs_in_between_has_guessed_all_the_same(door):
     is_told_to_wait(answer, "Who has logged in between two guesses, and guesses again,")
 
 
+def leaves(visitor: Visitor) -> Visitor:
+    """Log out. What else the browser keeps, it keeps."""
+    answer = visitor.submit(visitor.form("/chats/", button=LOG_OUT), LOG_OUT)
+    assert answer.status in (200, 302), f"to log out was answered {answer.status}"
+    return visitor
+
+
+def test_to_be_right_costs_nothing_however_often(door):
+    another_address()  # skips where there is none
+    visitor, name = Visitor(at(door, "127.7.6.3")), fresh_name("guest")
+    signs_up(visitor, name)
+    for number in range(2 * GUESSES):
+        answer = logs_in(leaves(visitor), name)
+        assert answer.status == 302, (
+            f"CHAT_LOGINS is {GUESSES}/300. In one browser somebody logs in and out "
+            f"again, with the right password each time. Time {number + 1} was answered "
+            f"{answer.status}."
+        )
+
+
 def test_another_address_may_log_in(door, guessed):
     address = another_address()
     answer = logs_in(Visitor(at(door, address)), BOB)
@@ -797,13 +817,6 @@ def test_another_address_may_log_in(door, guessed):
         f"{HOME} has guessed too much, and {address} has not. From there somebody "
         f"logs in as {BOB}, and should be let in. The answer was {answer.status}."
     )
-
-
-def leaves(visitor: Visitor) -> Visitor:
-    """Log out. What else the browser keeps, it keeps."""
-    answer = visitor.submit(visitor.form("/chats/", button=LOG_OUT), LOG_OUT)
-    assert answer.status in (200, 302), f"to log out was answered {answer.status}"
-    return visitor
 
 
 @pytest.mark.slow
