@@ -19,7 +19,8 @@ from tests.support.servers import ManyChats, wait_until
 from tutorial.run.engine import why_no_engine
 
 SINCE_STAGE = 12
-SAID = 230  # messages, which is more than a page shows at first
+SAID = 260  # messages, which is more than a page shows at first
+MOVED = 30  # of these, when the others were said: the two leave a hole between them
 MOST_TRIES = 20  # a second, of a page that waits half a second before the second one
 TURNS = 12  # of three servers, so many choices hit more than one
 
@@ -168,11 +169,17 @@ def test_where_the_database_is_behind_no_page_shows_a_gap(window, many, room):
     ann = window(other=many[0])
     ann.join(room=room)
     said = [f"said {number:03}" for number in range(SAID)]
-    with away(many[0], None):
+
+    def say(texts) -> None:
         with Client(many[1], "Ann", room) as other:
-            for text in said:
+            for text in texts:
                 other.say(text)
-            other.hears(*said, because="she said it in another window")
+            other.hears(*texts, because="she said it in another window")
+
+    say(said[:MOVED])
+    many[0].moved(room, MOVED)
+    with away(many[0], None):
+        say(said[MOVED:])
         ann.join(room=room)
         expect(ann.log).to_contain_text(said[-1])
         shown = len(lines(ann))
