@@ -206,8 +206,13 @@ def code(number: int) -> bytes:
 
 def altered(token: str, other: str) -> dict[str, str]:
     """Tokens that open no room, made from those of two rooms, whatever their form."""
-    parts, others = (re.split(r"([:.])", one) for one in (token, other))
-    differ = [n for n, one in enumerate(parts) if one != others[n]]
+    # What no base64 has, stands between two parts.
+    parts, others = (re.split(r"([^\w+/=-]+)", one) for one in (token, other))
+    pairs = enumerate(zip(parts, others, strict=False))
+    first = next(n for n, (one, two) in pairs if one != two)
+    named = "".join([*parts[:first], others[first], *parts[first + 1 :]])
+    if named == other:  # It is in one part, with its signature.
+        named = other[:-10] + token[-10:]
     return {
         "empty": "",
         "words": "let me in",
@@ -220,9 +225,7 @@ def altered(token: str, other: str) -> dict[str, str]:
         "cut": token[:-1],
         "longer": token + "x",
         "another room's beginning": other[: len(token) // 2] + token[len(token) // 2 :],
-        "another room's name": "".join(
-            others[n] if n == differ[0] else part for n, part in enumerate(parts)
-        ),
+        "another room's name": named,
         "changed in front": changed(token, 0),
         "changed in the middle": changed(token, len("".join(parts[:-2]) or token) - 1),
         "changed behind": changed(token, -10),
