@@ -461,6 +461,7 @@ def made_up(said: str, other: str) -> set[str]:
     """Texts of no invitation, made of those of two: signed, random or counted."""
     middle = len(said) // 2
     found = {"x", "1", f"{said[:-5]}AAAAA", said[:-8], said[:middle] + other[middle:]}
+    found.discard(other)  # Two of them may begin alike.
     found.add(re.sub(r"\d+", lambda number: f"{int(number[0]) + 1}", said))
     if ":" in said:  # What is signed, with no signature and with another one's.
         told, _, _ = said.rpartition(":")
