@@ -70,5 +70,7 @@ def test_the_first_lines_lead_to_the_fault(
     assert verdict.task == task, f"It blames {verdict.task}:\n{first}"
     for words in fault["says"]:
         assert words in first, f"It should say {words!r}:\n{first}"
+    hints = [hint for hint in verdict.failure.mistakes if "no table" in hint]
+    assert not hints, f"Its database has all tables, and it is told: {hints}"
     failed = [one.task.id for one in verdict.tasks if one.status == "failed"]
     assert failed == [task.id], f"One fault, one task, but these failed: {failed}"

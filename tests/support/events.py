@@ -98,6 +98,7 @@ class Reporter:
         self.failed_tasks: set[Task] = set()
         self.blames: Task | None = None  # whose fault the last failure was
         self.failed_since: float | None = None
+        self.written: dict[Server, int] = {}  # bytes, when the test began
         self.hopeless = ""  # the kind of a failure after which nothing can be judged
 
     def pytest_deselected(self, items):
@@ -154,6 +155,7 @@ class Reporter:
             self.chat.wire.clear()
             self.chat.erred = None
             self.chat.script_errors.clear()
+            self.written = {one: one.written() for one in self.chat.servers}
         self.began = time.monotonic()
         self.overdue = threading.Timer(self.limits.test, self.give_up, [item])
         self.overdue.daemon = True
@@ -283,7 +285,9 @@ class Reporter:
             # Without what this plugin asked.
             output = re.sub(r"(?m)^.*/is-anybody-there.*\n", "", server.output())
             folder = server.cwd
-            mistakes = name_mistakes(output, folder, server.env)
+            # An earlier test may have taken the tables away, to see what happens.
+            since = server.output(self.written.get(server, 0))
+            mistakes = name_mistakes(since, folder, server.env)
             self.failure |= {
                 "says": "\n".join([first, *shorten("\n".join(rest), folder)]),
                 "server": server.name,
