@@ -56,17 +56,18 @@ def with_mark(mark: str) -> list[psutil.Process]:
 
 
 # In each exercise, the wire format is another, or what a client may do.
-NAMES = [
-    s.name for s in servers() if s.folder.parent.name == "exercises" and not s.patch
+EXERCISES = [
+    one.name
+    for one in servers()
+    if one.folder.parent.name == "exercises" and not one.patch
 ]
-NAMES = ["stage5", *NAMES]
 
 
 @pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=[pytest.mark.thorough] * (name != "stage5"))
-        for name in NAMES
+        for name in ["stage5", *EXERCISES]
     ],
 )
 @pytest.mark.parametrize(

@@ -173,12 +173,12 @@ class Window:
 
     def _console(self, message) -> None:
         # Chromium asks for an icon by itself; a page need not have one.
-        by_itself = message.location.get("url", "").endswith("/favicon.ico")
+        harmless = message.location.get("url", "").endswith("/favicon.ico")
         # Who keeps what was said until it is told back, may say it to a closing socket.
-        by_itself |= self.chat.has_history and CLOSING in message.text
+        harmless |= self.chat.has_history and CLOSING in message.text
         # What a script tells there of what it has caught, it has caught.
-        by_itself |= bool(message.args)
-        if message.type in ("error", "warning") and not by_itself:
+        harmless |= bool(message.args)
+        if message.type in ("error", "warning") and not harmless:
             self._complain(message.text)
             if re.search(r"\b[A-Z]\w+Error\b", message.text):
                 at = message.location
@@ -299,8 +299,8 @@ class Window:
 class Pages:
     """Pages of a browser that are used again and again.
 
-    A new one costs more than twice as much as one that is there, and one in a profile
-    of its own seven times as much: each starts a process.
+    A new one costs twice as much as one that is there, and one in a profile of its own
+    nearly three times as much: each starts a process.
     """
 
     def __init__(

@@ -453,13 +453,13 @@ def test_who_never_says_a_token_is_closed(chat):
         chat.clock.pass_by(2)
         settle(chat)
         what = "close with code 4408 when a socket says no token in five seconds"
-        for raw, how in (
-            (silent, what),
-            (pings, f"{what}, but pings"),
-            (pongs, f"{what}, but sends a pong now and then"),
+        # To whom five more were given at the second one, three of them are left.
+        for raw, seconds, how in (
+            (silent, 3 * LONGEST_SILENCE, what),
+            (pings, LONGEST_SILENCE / 2, f"{what}, but pings"),
+            (pongs, LONGEST_SILENCE / 2, f"{what}, but sends a pong now and then"),
         ):
-            # Who was given five seconds more has some of them left.
-            raw.socket.settimeout(LONGEST_SILENCE - 2.5)
+            raw.socket.settimeout(seconds)
             raw.read_until(code(4408), how)
         ann.say("hello")
         ann.hears("hello", because="she has said her token and may be silent then")
