@@ -28,6 +28,7 @@ from tests.support.clients import Client
 from tests.support.engine import Engine
 from tests.support.keeping import guarded
 from tests.support.pages import top
+from tests.support.polling import Poller, post
 from tests.support.postgres import Postgres, why_no_postgres
 from tests.support.servers import (
     Chat,
@@ -41,6 +42,7 @@ from tests.support.servers import (
     free_ports,
     wait_until,
 )
+from tests.support.standby import CAN_COPY
 from tests.support.whitebox import chat_classes
 from tests.support.wording import plainly
 from tutorial.processes import below, end, is_gone, kill_all
@@ -531,6 +533,85 @@ def test_where_a_chat_does_not_start_its_engine_is_ended(tmp_path, monkeypatch):
         pass
     [pid] = started
     assert is_gone(pid)
+
+
+can_copy = pytest.mark.skipif(not CAN_COPY, reason="no process can copy itself here")
+
+
+def parent(chat) -> int:
+    """The process that made the chat server's."""
+    return psutil.Process(chat.twisted.process.pid).ppid()
+
+
+@can_copy
+def test_a_chat_server_that_starts_again_is_a_copy_and_remembers_nothing(tmp_path):
+    stage = find_stage("5")
+    with Chat(Target(stage, stage.folder), tmp_path) as chat:
+        assert parent(chat) == os.getpid()
+        pids = set()
+        for _ in range(2):
+            post(chat, "of another day")
+            chat.restart()
+            assert parent(chat) == chat.standby.process.pid
+            pids.add(chat.twisted.process.pid)
+            post(chat, "of today")
+            assert Poller(chat, "Paul").until("of today") == [], "nothing else"
+        assert len(pids) == 2
+        process = chat.twisted.process
+        assert process.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0)
+        chat.crash()
+        assert process.poll() == -signal.SIGKILL
+        chat.come_back()
+        chat.twisted.process.send_signal(signal.SIGTERM)
+        assert chat.twisted.process.wait(5) == -signal.SIGTERM
+        chat.come_back(CHAT_PORT=f"{chat.chat_port}")
+        assert parent(chat) == os.getpid(), "another environment takes another process"
+        chat.restart()
+        pids |= {chat.standby.process.pid, chat.twisted.process.pid}
+        with chat.beside() as other:
+            assert "standby" not in vars(other), "its environment is another one"
+    assert all(is_gone(pid) for pid in pids)
+
+
+@can_copy
+@pytest.mark.parametrize("name", ["twisted_chat/queue.py", "hyperlink/__init__.py"])
+def test_what_may_mean_a_module_of_its_own_is_not_copied(name, tmp_path):
+    folder = find_stage("5").copy_to(tmp_path / "mychat")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).touch()
+    with Chat(Target(find_stage("5"), folder), tmp_path / "work") as chat:
+        chat.restart()
+        assert parent(chat) == os.getpid()
+
+
+@can_copy
+def test_what_cannot_be_copied_says_why_it_does_not_start(tmp_path, monkeypatch):
+    folder = find_stage("5").copy_to(tmp_path / "mychat")
+    with Chat(Target(find_stage("5"), folder), tmp_path / "work") as chat:
+        (chat.folder / "chatserver.py").write_text("raise SystemExit('no more')")
+        with pytest.raises(NotStarted, match="no more"):
+            chat.restart()
+        chat.standby.kill()
+        chat.standby.command = [sys.executable, "-c", "raise SystemExit(3)"]
+        with pytest.raises(NotStarted, match="no more"):
+            chat.restart()
+        chat.standby.kill()
+        chat.standby.command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        monkeypatch.setattr(servers, "START_SECONDS", 1.0)
+        with pytest.raises(NotStarted, match="no more"):
+            chat.restart()
+        assert chat.standby.process is None, "who hangs is ended"
+
+
+def test_who_remembers_is_started_anew(tmp_path):
+    stage = find_stage("3_history")
+    with Chat(Target(stage, stage.folder), tmp_path) as chat:
+        chat.restart()
+        assert parent(chat) == os.getpid()
+        chat.come_back()
+        assert parent(chat) == os.getpid()
 
 
 def test_without_an_engine_a_chat_is_one_server(tmp_path, monkeypatch):

@@ -288,11 +288,11 @@ new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(
 def test_the_focus_is_not_lost_with_the_connection(tab):
     ann = tab().join()
     (ann.send if ann.send.count() else ann.box).focus()
-    ann.chat.twisted.stop()
+    ann.chat.end()
     expect(ann.status).not_to_have_text(ann.joined)
     # At once: what a page does at its next attempt comes too late for a keystroke.
     focused = ann.page.evaluate(FOCUS)
-    ann.chat.twisted.start(ann.chat.chat_port)
+    ann.chat.come_back()
     assert focused != "BODY", (
         "The button had the focus when the connection was lost. A disabled button "
         "loses it, and who uses the keyboard has to start from the top of the page."

@@ -147,9 +147,9 @@ def test_a_text_that_is_posted_with_an_old_token_is_not_lost(tab):
 @KINDS
 def test_a_page_keeps_its_room_when_the_server_comes_back(tab, rooms):
     ann = tab().join(rooms, number=1)
-    ann.chat.twisted.stop()
+    ann.chat.end()
     expect(ann.status).not_to_have_text(ann.joined)
-    ann.chat.twisted.start(ann.chat.chat_port)
+    ann.chat.come_back()
     expect(ann.status).to_have_text(ann.joined, timeout=COMES_BACK)
     bob = tab().join(number=1)
     bob.say("welcome back")

@@ -29,6 +29,7 @@ from bs4 import BeautifulSoup
 from tests.support.engine import Engine
 from tests.support.forms import sending
 from tests.support.keeping import guarded
+from tests.support.standby import CAN_COPY, Copy, copy_of, hear
 from tutorial.check.copies import take_copy
 from tutorial.check.fence import read_only
 from tutorial.doctor.mistakes import shorten
@@ -133,7 +134,7 @@ class Server:
         self.name, self.log, self.cwd, self.env = name, log, cwd, env
         self.command = command
         self.prefix: tuple[str, ...] = ()  # what starts it
-        self.process: subprocess.Popen | None = None
+        self.process: subprocess.Popen | Copy | None = None
         self.paused = False
 
     def start(self, port: int) -> None:
@@ -161,6 +162,20 @@ class Server:
         except BaseException:
             self.kill()  # Nobody else would: who starts it has nothing to stop yet.
             raise
+
+    def start_copy(self, of: Original, port: int) -> None:
+        """Start, as a copy of what has loaded already what this one would.
+
+        Returns and raises as start() does.
+        """
+        self.port = port
+        try:
+            self.process = of.copy()
+        except TimeoutError:
+            of.kill()
+        if self.process is None:
+            self.begin(port)
+        self.wait()
 
     def run(self, seconds: float) -> str:
         """Start what ends by itself. Returns in words how it failed, if it did."""
@@ -342,14 +357,43 @@ class Server:
         return "\n".join(self.output().splitlines()[-lines:])
 
 
-class Manage(Server):
-    """`python manage.py`, for one command after another.
-
-    Where a process can be copied, one that has Django set up runs them all, each in a
-    copy of itself (tests/support/injected/tutorial_manage.py).
-    """
+class Original(Server):
+    """A process that does what there is to do in copies of itself, one by one."""
 
     line: socket.socket | None = None
+
+    def prepare(self) -> None:
+        """Have it, so that it gets ready while others do something else."""
+        if self.process is None and CAN_COPY:
+            self.line, theirs = socket.socketpair()
+            with theirs:
+                self._launch(theirs)
+
+    def copy(self, *words: str) -> Copy | None:
+        """A copy of it, with `words` to act by; None where there can be none.
+
+        Raises TimeoutError after START_SECONDS.
+        """
+        self.prepare()
+        if self.line is None:
+            return None
+        self.line.settimeout(START_SECONDS)
+        return copy_of(self.line, *words)
+
+    def kill(self) -> None:
+        """End it, and its copy."""
+        super().kill()
+        if self.line:
+            self.line.close()
+
+
+class Manage(Original):
+    """`python manage.py`, for one command after another.
+
+    Where a process can be copied, one that has Django set up runs them all
+    (tests/support/injected/tutorial_manage.py).
+    """
+
     busy = False  # has it been told to run a command, and not said yet that it has?
 
     def say(self, words: tuple[str, ...], env: dict[str, str] | None = None) -> str:
@@ -358,7 +402,7 @@ class Manage(Server):
         With `env` in that environment, and in a process of its own.
         """
         code = None
-        if env is None and hasattr(os, "fork"):
+        if env is None and CAN_COPY:
             start = self.written()
             try:
                 code = self._tell(words)
@@ -376,36 +420,25 @@ class Manage(Server):
 
     def _tell(self, words: tuple[str, ...]) -> int | None:
         """Have the one process run a command. Returns its exit code, or None."""
-        self.prepare()
-        self.line.settimeout(MANAGE_SECONDS)
         self.busy = True
-        try:
-            self.line.sendall(json.dumps(words).encode() + b"\n")
-            said = self.line.recv(100)
-        except ConnectionError:
-            said = b""
+        copied = self.copy(*words)
+        self.line.settimeout(MANAGE_SECONDS)
+        code = hear(self.line) if copied else None
         self.busy = False
-        if not said:
+        if code is None:
             self.kill()
-            return None
-        return int(said)
+        return code
 
     def prepare(self) -> None:
         """Have that process, so that it gets ready while others do something else."""
-        if self.process is not None or not hasattr(os, "fork"):
-            return
         self.command = [sys.executable, "manage.py", "shell", "--verbosity", "0"]
         self.command += ["--command", "import tutorial_manage"]
-        self.line, theirs = socket.socketpair()
-        with theirs:
-            self._launch(theirs)
+        super().prepare()
 
     def kill(self) -> None:
         """End it, and the command that it runs."""
         self.busy = False
         super().kill()
-        if self.line:
-            self.line.close()
 
 
 class Idle:
@@ -604,6 +637,8 @@ class Chat:
     def __exit__(self, *exc) -> None:
         for server in (*self.servers, self.manager):
             server.stop()
+        if "standby" in vars(self):
+            self.standby.stop()
         self._end_engine()
 
     def _end_engine(self) -> None:
@@ -620,6 +655,18 @@ class Chat:
             shutil.copy(file, self.workspace)
         self._django.start(self.django_port)
         return self._django
+
+    @cached_property
+    def standby(self) -> Original:
+        """What has loaded all that the chat server loads but the folder itself.
+
+        tests/support/injected/tutorial_twistd.py has it copy itself.
+        """
+        usual = self.twisted
+        env = usual.env | {"TUTORIAL_COPIES": "yes"}
+        standby = Original(usual.name, usual.command, usual.cwd, env, usual.log)
+        standby.prefix = usual.prefix
+        return standby
 
     def migrate(self) -> None:
         """Bring the database up to date. Raises NotStarted if that fails."""
@@ -725,6 +772,7 @@ class Chat:
         """
         assert self.django
         other = copy.copy(self)
+        vars(other).pop("standby", None)
         other.chat_port = port
         other.clock = Clock(self.workspace / f"clock-{name}")
         script = {"SCRIPTED_CLOCK": str(other.clock.file)}
@@ -866,7 +914,7 @@ print(json.dumps(told))
         if self.is_persistent:
             self.forget()
             self.rooms()  # Whoever comes back at once finds the room there.
-        self.twisted.start(self.chat_port)
+        self._start_again()
 
     def come_back(self, **env: str) -> None:
         """Start the chat server again, after a crash or not, with what is stored.
@@ -880,9 +928,18 @@ print(json.dumps(told))
         usual = self.twisted.env
         self.twisted.env = usual | env
         try:
-            self.twisted.start(self.chat_port)
+            self._start_again(anew=bool(env))
         finally:
             self.twisted.env = usual
+
+    def _start_again(self, anew: bool = False) -> None:
+        """Start the chat server once more, where it may be as a copy, if not `anew`."""
+        # Who remembers, says at each start that it is another one, by what may be
+        # the process's own: by an address in its memory, by a seed. Copies share these.
+        if anew or self.has_history:
+            self.twisted.start(self.chat_port)
+        else:
+            self.twisted.start_copy(self.standby, self.chat_port)
 
     def end(self) -> None:
         """End the chat server in order, as Ctrl-C or a new version would."""

@@ -17,10 +17,13 @@ _SERVING = os.path.join("django", "views", "static.py")
 _WRITING = os.O_WRONLY | os.O_RDWR
 
 _folder = os.getcwd() + os.sep
-_notes = open(
-    os.path.join(os.environ["TUTORIAL_READS"], str(os.getpid())), "a", encoding="utf-8"
-)
-_known = set()
+
+
+def begin():
+    """Know of nothing yet. To be called again in a copy of the process."""
+    global _notes, _known
+    file = os.path.join(os.environ["TUTORIAL_READS"], str(os.getpid()))
+    _notes, _known = open(file, "a", encoding="utf-8"), set()
 
 
 def _is_served(frame):
@@ -48,4 +51,5 @@ def _look(event, arguments):
         _notes.flush()
 
 
+begin()
 sys.addaudithook(_look)
