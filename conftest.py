@@ -17,16 +17,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from twisted.internet import reactor
 
 from tests.support.chromium import FLAGS
-from tests.support.inside import NotJudged, inside
 from tests.support.keeping import guard
+from tests.support.notjudged import NotJudged
 from tests.support.postgres import Postgres, find_postgres, why_no_postgres
-from tests.support.reactor import clean_reactor
-from tests.support.requests import DAY, KEY, ORIGIN
 from tests.support.servers import SHORT_LIFE, Chat, ManyChats, Target
-from tests.support.whitebox import chat_classes
 from tutorial.check.copies import differences, look, meddled
 from tutorial.check.limits import processors
 from tutorial.doctor.checks import check_stage, find_browser
@@ -140,6 +136,9 @@ def pytest_configure(config):
         config.stash[BEFORE], config.stash[NOTES] = look(path), []
         original = os.environ.get(KEPT)  # by `check`, which says itself what it sees
         config.stash[TELLS] = not original
+    if not path or config.getoption("white_box"):
+        # Twisted takes a third of the time in which who judges from outside is ready.
+        config.pluginmanager.import_plugin("tests.support.in_process")
     # What is meant for the shell only reaches no server, no client and no browser.
     for name in os.environ.keys() - plain(os.environ).keys():
         if not name.startswith("PYTEST"):
@@ -168,17 +167,12 @@ def pytest_terminal_summary(terminalreporter, config):
 def pytest_sessionstart(session):
     # SIGTERM, by default, would end us and leave the servers running.
     def end(signum, frame):
-        # The reactor logs what is raised while it runs, and goes on: it has to stop.
         session.shouldstop = "a signal"
-        if reactor.running:
-            reactor.callFromThread(reactor.stop)
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, end)
-            # When it starts to run, it takes SIGTERM for itself.
-            reactor.callWhenRunning(signal.signal, signum, end)
 
 
 # Fixtures that are about a folder under test, and how long each is kept.
@@ -356,40 +350,6 @@ def kept(request, chat) -> Chat:
     if request.param == "sqlite":
         return chat
     return request.getfixturevalue("on_postgres")
-
-
-@pytest.fixture
-def classes(request, monkeypatch):
-    """The classes of the stage under test, loaded afresh; the reactor stays clean."""
-    monkeypatch.delenv("CHAT_PORT", raising=False)
-    monkeypatch.delenv("CHAT_ORIGINS", raising=False)
-    monkeypatch.setenv("CHAT_KEY", KEY)
-    monkeypatch.setenv("CHAT_TOKEN_SECONDS", f"{DAY}")
-    with chat_classes(request.param.folder) as classes, clean_reactor():
-        yield classes
-
-
-@pytest.fixture
-def theirs(request, monkeypatch):
-    """The chat in the folder under test, loaded afresh, whatever its names are."""
-    for name in ("CHAT_PORT", "CHAT_ORIGINS"):
-        monkeypatch.delenv(name, raising=False)
-    # What the folder's code writes beside itself, it writes there.
-    monkeypatch.chdir(request.param.folder)
-    with inside(request.param.folder) as chat, clean_reactor():
-        yield chat
-
-
-@pytest.fixture
-def whole(classes):
-    """A chat for our own page, wired: its `factory` and its resources."""
-    return classes.build([ORIGIN])
-
-
-@pytest.fixture
-def factory(whole):
-    """The ChatFactory of `whole`."""
-    return whole.factory
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.inside import NotJudged
+from tests.support.notjudged import NotJudged
 
 SINCE_STAGE = 1
 

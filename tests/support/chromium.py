@@ -32,6 +32,8 @@ FLAGS = [
     *CHROMIUM_FLAGS,
     # The windows of one profile share a process, which spares a second for each.
     "--renderer-process-limit=1",
+    # It stays when one of them goes elsewhere and comes back. All sites are ours.
+    "--disable-site-isolation-trials",
     # What is drawn takes no way through another one.
     "--in-process-gpu",
     "--disable-features="

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import servers
-from tests.support.inside import NotJudged
+from tests.support.notjudged import NotJudged
 from tests.support.servers import Chat, NotStarted, Server
 from tests.support.wording import plainly
 from tutorial.check.limits import Limits, limits_here

@@ -21,11 +21,11 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from unittest import mock
 
-import pytest
 from twisted.application.service import IServiceCollection
 from twisted.web.resource import getChildForRequest
 from twisted.web.server import Site
 
+from tests.support.notjudged import NotJudged
 from tests.support.requests import FakeRequest
 from tests.support.transport import Transport
 from tests.support.whitebox import fresh_django, stage_modules
@@ -34,13 +34,6 @@ BLOCKED = 0.2  # seconds after which who does not go on, waits for a lock
 STUCK = 15.0  # seconds after which nobody will go on any more
 ASKED = object()  # what a function returns that has asked, and said nothing
 START = 1_600_000_000.0  # what the clock of an Inside says first
-
-
-class NotJudged(pytest.skip.Exception):
-    """A test cannot judge a folder.
-
-    It is made otherwise than the chapter, or this machine has not what that takes.
-    """
 
 
 class Clock:

@@ -42,12 +42,19 @@ def lanes_for(
     own = [f"tests/{test}" for one in tasks if one.exercise for test in one.tests]
     if own and tasks[0].alone:
         return {"contract": sorted(own)}
-    lanes = {"contract": [*sorted(own), "tests/contract"]}
+    lanes = {"contract": [*sorted(own), *contract_of(stage)]}
     if inside := [test for one in tasks if one.inside for test in sorted(one.tests)]:
         lanes["inside"] = [f"tests/{test}" for test in inside]
     files = files_in_browser(tasks) if browser else []
     names = (f"browser-{number}" for number in range(browsers))
     return lanes | (dict.fromkeys(names, files) if files else {})
+
+
+def contract_of(stage: Stage) -> list[str]:
+    """The files with the tests of what `stage` has to do, and those before it."""
+    files = (ROOT / "tests" / "contract").glob("test_*.py")
+    names = (file.relative_to(ROOT).as_posix() for file in files)
+    return sorted(name for name in names if _number(name) <= stage.number)
 
 
 def files_in_browser(tasks: list[Task]) -> list[str]:
