@@ -186,14 +186,21 @@ def test_a_page_waits_as_long_as_it_is_told(clocked, zoo, refused):
         ann.join("/chats/long_poll/", room=zoo)
     ann.say("patience")
     wait_until(lambda: ann.page.evaluate("1") and tries, lambda: "the page is refused")
+    ann.say("the next one")
+    post(ann.chat, "in no hurry", token=ann.chat.token(zoo, "Bob"))
     pass_time(ann, 95)
     forgive(ann)
+    if refused == "message":
+        expect(
+            ann.status, "the page says that it waits, whatever others say meanwhile"
+        ).not_to_have_text(ann.joined)
     assert len(tries) == 1, (
         "The server told a page to come back in 100 seconds. After 95 of them it had "
         f"tried again {len(tries) - 1} times."
     )
     pass_time(ann, 20)  # and then it goes on by itself
-    has_state(ann, "patience", "sent")
+    for text in ("patience", "the next one"):
+        has_state(ann, text, "sent")
     assert len(tries) > 1, "The page said it another way."
     forgive(ann)
 

@@ -379,12 +379,23 @@ def test_a_quiet_room_is_no_error_and_a_server_that_hangs_is_one(tab):
     for each in (paul, pia):
         each.begin_with(SHORT_WAITS)
         join_by_polling(each)
+    said = [f"before and after the quiet, {new_id()}" for _ in range(2)]
+    post(paul.chat, said[0])
+    expect(paul.log).to_contain_text(said[0])
     for _ in range(2):  # as one of them runs out of time
         with paul.page.expect_request(re.compile("lastupdate=[0-9]"), timeout=5_000):
             pass
     greetings = paul.log.get_by_text("connected...")
     expect(greetings, "a quiet room is no error to connect anew for").to_have_count(1)
     expect(paul.status, "a quiet room is no error").to_have_text(paul.joined)
+    post(paul.chat, said[1])
+    expect(paul.log, "what is said after a quiet time").to_contain_text(said[1])
+    shown = [line for line in lines(paul) if line in said]
+    assert shown == said[::-1], (
+        "Nothing was said for longer than a poll waits, and then something. The page "
+        f"should show each message once: {said[::-1]}. From the box on, it shows "
+        f"{shown}."
+    )
     server = psutil.Process(paul.chat.twisted.process.pid)
     server.suspend()
     try:

@@ -23,7 +23,7 @@ from tests.support.pages import (
     is_poll,
 )
 from tests.support.polling import post, settle
-from tests.support.servers import wait_until
+from tests.support.servers import new_id, wait_until
 
 SINCE_STAGE = 7
 KINDS = pytest.mark.parametrize(
@@ -120,6 +120,27 @@ def test_the_delay_is_that_of_ones_own_message(tab, rooms):
     held.pop()()
     expect(ann.log).to_contain_text(f"held back on {rooms}")
     shows_delay(ann, ". This one has a blank at its end")
+
+
+@pytest.mark.stages(7, 7)
+def test_a_post_that_was_lost_is_not_timed(tab):
+    ann = tab()
+    ann.page.route(
+        lambda url: url.endswith(f":{ann.chat.chat_port}/"),
+        lambda route: route.abort(),
+    )
+    ann.join("/chats/long_poll/")
+    ann.say("does it get through?")
+    expect(ann.box, "what is lost comes back").to_have_value("does it get through?")
+    post(ann.chat, "does it get through?")
+    expect(ann.log).to_contain_text("does it get through?")
+    post(ann.chat, "it does")
+    expect(ann.log).to_contain_text("it does")
+    ann.forgive("Failed to load resource")
+    assert delay(ann) is None, (
+        "Ann's POST was lost, and her polls were not. What she is shown is Bob's, who "
+        f"said the same. Her page says that hers took {delay(ann)} s."
+    )
 
 
 @pytest.mark.stages(7, 7)
@@ -233,12 +254,14 @@ def test_a_page_is_more_patient_than_the_server(clocked):
 
 def test_a_server_that_hangs_is_noticed(tab):
     paul, asked = tab(), []
+    said = [f"before or after the quiet, {new_id()}" for _ in range(3)]
+    is_quiet = False
 
     def answer_three(route):
         url = route.request.url
-        if not is_greeting(url):
+        if is_quiet and not is_greeting(url):
             asked.append(url)
-        if is_greeting(url) or len(asked) > 3:
+        if is_greeting(url) or not is_quiet or len(asked) > 3:
             route.continue_()
         else:
             answer_with_nothing(paul.chat, route)
@@ -246,13 +269,29 @@ def test_a_server_that_hangs_is_noticed(tab):
     paul.begin_with(SHORT_WAITS)
     paul.page.route(is_poll, answer_three)
     paul.join("/chats/long_poll/")
+    post(paul.chat, said[0])
+    expect(paul.log).to_contain_text(said[0])
+    is_quiet = True
+    post(paul.chat, said[1])
+    wait_until(
+        lambda: paul.status.inner_text() != paul.joined or len(asked) > 3,
+        lambda: "a poll that is answered with nothing is followed by another one",
+    )
+    assert len(asked) > 3, "A quiet room is no error: three polls were answered."
+    post(paul.chat, said[2])
+    expect(paul.log, "what is said after a quiet time").to_contain_text(said[2])
+    shown = [line for line in lines(paul) if line in said]
+    assert shown == said[::-1], (
+        "Nothing was said for longer than polls wait, and then something. The page "
+        f"should show each message once: {said[::-1]}. From the box on, it shows "
+        f"{shown}."
+    )
     server = psutil.Process(paul.chat.twisted.process.pid)
     server.suspend()
     try:
         expect(paul.status, "the page notices a server that hangs").not_to_have_text(
             paul.joined
         )
-        assert len(asked) > 3, "A quiet room is no error: three polls were answered."
     finally:
         server.resume()
     paul.forgive("Failed to load resource")

@@ -335,6 +335,26 @@ def test_a_message_may_take_its_time(usual, room, honest):
         wire.hears("and again", "the time of a message is over with its end")
 
 
+def test_each_message_has_a_time_of_its_own(usual, room, honest):
+    texts, rest = ["one by one", "two by two", "three"], b""
+    with Wire(usual, honest, room) as wire:
+        wire.is_in()
+        for text in texts:
+            frame = Frame(Opcode.TEXT, usual.saying(text).encode())
+            whole = frame.serialize(mask=True)
+            wire.send(rest + whole[:20])
+            rest = whole[20:]
+            settle(usual)
+            later(usual, MESSAGE_SECONDS - 3)
+        wire.send(rest)
+        for text in texts:
+            wire.hears(
+                text,
+                f"it was begun {MESSAGE_SECONDS - 3} seconds before its end, in one "
+                "piece with the end of the one before",
+            )
+
+
 FLOODS = {
     "pings": [Frame(Opcode.PING, b"x")],
     "pongs": [Frame(Opcode.PONG, b"x")],

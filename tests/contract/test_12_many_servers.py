@@ -21,7 +21,7 @@ from tests.support.servers import USERS, comes_true, wait_until
 
 SINCE_STAGE = 12
 ANN, BOB, CY = "Ann", "Bob", "Cy"
-OTHER_NAME = "Anna"
+OTHER_NAME, LEA = "Anna", "Lea"
 # Where other things run beside a test, it has more patience, and all takes longer.
 BUSY = max(1.0, SECONDS / 3)
 BLOCKED = 2.0  # seconds; who looks for new rooms only now and then takes longer
@@ -522,6 +522,33 @@ def test_nothing_is_acknowledged_while_the_engine_is_away(many, room):
     last = stored(many, room, "away")
     told = dense(history(many[1], room, last=last))[1:]
     assert told == ["away"], f"It was said again, and is one message: {told}."
+
+
+@pytest.mark.slow
+def test_what_could_not_be_stored_is_not_counted_as_said(many, room):
+    many[0].let_in([LEA], [room])  # of whom nobody has counted anything yet
+    token = many[0].token(room, LEA)
+    with many[0].beside(CHAT_MESSAGES="4/1000") as one:
+        assert post(one, "before", token=token).status == 200
+        many.engine.kill()
+
+        def say() -> int:
+            id, patience = f"id of {room}", AWAY_SECONDS
+            return post(one, "again", id, token=token, seconds=patience).status
+
+        statuses = [say() for _ in range(6)]
+        assert {*statuses} == {503}, (
+            "Four messages in a while are allowed, one was said, and the engine is "
+            "away. A page says the second one again and again, and each time it should "
+            f"be told 503: nothing was stored. It was told {statuses}."
+        )
+        many.engine.start()
+        until(
+            lambda: say() == 200,
+            SOON,
+            "What was said again and again without an engine was never stored, so it "
+            "is not too much, and is stored when the engine is back",
+        )
 
 
 def test_a_socket_is_told_that_nothing_can_be_stored(many, room):

@@ -374,13 +374,21 @@ def test_our_own_page_may_read_the_replies(chat):
         "The page comes from another port, so its browser hides a reply from it unless "
         f"the header Access-Control-Allow-Origin is {chat.origin}. It is {allowed}."
     )
-    assert "origin" in headers.get("Vary", "").lower(), (
-        "The reply depends on the Origin header, so it should say Vary: Origin."
-    )
     kept = headers.get("Cache-Control", "")
     assert "no-store" in kept, (
         "In a minute the same question has another answer, so nobody may keep this "
         f"one: it should say Cache-Control: no-store. It says {kept!r}."
+    )
+
+
+@pytest.mark.parametrize("origin", ["{ours}", "http://evil.example", None])
+def test_an_answer_says_that_it_depends_on_who_asked(chat, origin):
+    who = {"Origin": origin.format(ours=chat.origin)} if origin else {}
+    headers = ask(chat, -1, headers=who).answer().headers
+    assert "origin" in headers.get("Vary", "").lower(), (
+        "A reply depends on the Origin header, or on that there is none: somebody in "
+        "between may keep it, and give it to the next who asks. So each should say "
+        f"Vary: Origin. The one to a request with {who or 'no Origin'} does not."
     )
 
 

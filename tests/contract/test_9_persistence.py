@@ -424,6 +424,33 @@ def test_what_is_stored_at_once_in_two_rooms_is_two_messages(chat, room):
             )
 
 
+@pytest.mark.stages(9, 11)
+def test_a_deleted_room_hurts_no_other_that_is_stored_with_it(chat):
+    for _ in range(2):
+        rooms = chat.make_rooms(*(f"{which} {new_id()}" for which in ("1", "2", "3")))
+        for path in rooms:
+            assert post(chat, "while it is there", room=path).status == 200
+        gone = rooms[1]
+        key = gone.strip("/").split("/")[-1]
+        chat.shell(f"from chat.models import ChatRoom; ChatRoom(pk={key}).delete()")
+        with away(chat, None):
+            # What is stored while the others come, to be stored together.
+            before = posting(chat, "before", room=rooms[0])
+            settle(chat)
+            waiting = {path: posting(chat, "now", room=path) for path in rooms}
+            settle(chat)
+        before.answer()
+        for path, one in waiting.items():
+            status = one.answer().status
+            wanted = 404 if path == gone else 200
+            assert status in (wanted, 503), (
+                "While the database is slow, somebody speaks in each of three rooms, "
+                f"of which {gone} was deleted. A POST to it should be answered with "
+                "404 when the database is back, and the others with 200. The one to "
+                f"{path} was answered with {status}."
+            )
+
+
 def stored_in(chat, room: str) -> list[int]:
     """The numbers of the messages in the database, at most one page of them."""
     status, page = earlier(chat, room, 10**9)
