@@ -6,7 +6,8 @@ import json
 import re
 
 import pytest
-from bs4 import BeautifulSoup
+
+from tests.support.html import parse
 
 pytestmark = pytest.mark.stages(1, 1)
 
@@ -42,7 +43,7 @@ def empty(chat, tmp_path):
 def test_the_list_says_how_many_rooms_there_are(empty):
     for count, words in ((1, "1 room"), (2, "2 rooms"), (3, "3 rooms")):
         empty.make_rooms(f"Place {'ABC'[count - 1]}")
-        text = BeautifulSoup(empty.get("/chats/").text, "html.parser").get_text(" ")
+        text = parse(empty.get("/chats/").text).get_text(" ")
         said = re.findall(r"\b\d+\s+rooms?\b", text)
         assert [" ".join(one.split()) for one in said] == [words], (
             f"With {count} in the list, /chats/ should say {words!r}, but says "
@@ -73,7 +74,7 @@ def test_whoever_is_lost_finds_the_way_back(chat):
         "Without DEBUG, /chats/987654321/ should still be answered with 404, but the "
         f"answer was {status}."
     )
-    page = BeautifulSoup(body, "html.parser")
+    page = parse(body)
     links = [link["href"] for link in page("a", href=True)]
     assert "/chats/" in links or "/" in links, (
         "The page for what is not found should link to the rooms, /chats/. It links to "

@@ -6,10 +6,10 @@ import re
 from contextlib import ExitStack
 
 import pytest
-from bs4 import BeautifulSoup
 from websockets.sync.client import connect
 
 from tests.support.clients import SECONDS, Client, short
+from tests.support.html import parse
 
 pytestmark = pytest.mark.stages(2, 2)
 GOODBYE = "somebody left"
@@ -103,7 +103,7 @@ def test_the_server_takes_ten_characters_and_no_more(chat):
 @pytest.mark.exercise(3)
 def test_the_box_takes_no_more_than_the_server(chat):
     path = chat.rooms()[0]
-    page = BeautifulSoup(chat.get(path).text, "html.parser")
+    page = parse(chat.get(path).text)
     limits = [box["maxlength"] for box in page("input", maxlength=True)]
     assert limits == [str(FEW)], (
         f"The box of {path} should take as many characters as the server, with "

@@ -7,11 +7,11 @@ from itertools import count
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import pytest
-from bs4 import BeautifulSoup
 
 from tests.contract.test_1_django_ui import text_around
 from tests.support.accounts import Visitor, page_text
 from tests.support.forms import button_of, sending
+from tests.support.html import parse
 from tests.support.polling import post
 from tests.support.servers import PASSWORD
 
@@ -314,7 +314,7 @@ def page_of_link(owner: Visitor, room: str) -> tuple[str, str]:
     for path in [room, *owner.links(room)]:
         if not path.startswith(room):
             continue
-        html = BeautifulSoup(owner.get(path).text, "html.parser")
+        html = parse(owner.get(path).text)
         texts = [field.get("value", "") for field in html("input")]
         texts += [link["href"] for link in html("a", href=True)]
         texts += [html.get_text(" ")]

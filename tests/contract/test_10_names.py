@@ -11,13 +11,13 @@ from threading import Event, Thread
 from urllib.parse import quote
 
 import pytest
-from bs4 import BeautifulSoup
 
 from tests.contract.test_3_longpoll import says_why
 from tests.contract.test_6_rooms import code, knocking
 from tests.contract.test_7_no_delays import fall_behind, on_linux
 from tests.contract.test_9_persistence import away
 from tests.support.clients import Client, Opcode, RawClient, short
+from tests.support.html import parse
 from tests.support.polling import Request, ask, cursor_of, numbered, post, settle
 from tests.support.servers import comes_true, cookie_header, new_id
 
@@ -65,7 +65,7 @@ HOW = pytest.mark.parametrize("how", ["socket", "poll"])
 
 def parts_of(chat, path: str, user: str = ANN) -> dict:
     """What the page at `path` tells its script, by the ids of its json_scripts."""
-    page = BeautifulSoup(chat.get(path, user=user).text, "html.parser")
+    page = parse(chat.get(path, user=user).text)
     found = page.select('script[type="application/json"][id]')
     return {script["id"]: json.loads(script.string) for script in found}
 

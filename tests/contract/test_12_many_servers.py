@@ -529,7 +529,8 @@ def test_what_could_not_be_stored_is_not_counted_as_said(many, room):
     many[0].let_in([LEA], [room])  # of whom nobody has counted anything yet
     token = many[0].token(room, LEA)
     with many[0].beside(CHAT_MESSAGES="4/1000") as one:
-        assert post(one, "before", token=token).status == 200
+        answer = post(one, "before", token=token)
+        assert answer.status == 200, f"A first message is not too much: {answer.status}"
         many.engine.kill()
 
         def say() -> int:

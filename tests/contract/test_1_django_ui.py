@@ -9,6 +9,8 @@ from urllib.parse import urljoin
 import pytest
 from bs4 import BeautifulSoup, Tag
 
+from tests.support.html import parse
+
 SINCE_STAGE = 1
 # What HTML lets a label be for.
 LABELLED = ["input", "textarea", "select", "button", "output", "meter", "progress"]
@@ -34,7 +36,7 @@ def page(chat, path: str) -> BeautifulSoup:
     assert response.status == 200, (
         f"GET {path} should show a page (200), but the answer was {response.status}."
     )
-    return BeautifulSoup(response.text, "html.parser")
+    return parse(response.text)
 
 
 def test_manage_py_check_is_silent(chat):
@@ -171,16 +173,25 @@ def test_the_list_is_in_the_order_of_the_alphabet(chat):
 
 
 def text_around(link) -> str:
-    """The text of a link, with what it stands in as far as that is about one room."""
-    part = link
-    while part.parent and len(rooms_linked(part.parent)) == 1:
+    """The text of a link, with what it stands in as far as that is about one room.
+
+    And with what is behind that, up to the next room: a <dd> behind its <dt>.
+    """
+    part, room = link, {number_in(link)}
+    while part.parent and rooms_linked(part.parent) == room:
         part = part.parent
-    return part.get_text()
+    texts = [part.get_text()]
+    for behind in part.next_siblings:
+        if isinstance(behind, Tag) and rooms_linked(behind) - room:
+            break
+        texts.append(behind.get_text())
+    return " ".join(texts)
 
 
-def rooms_linked(part) -> set[str]:
+def rooms_linked(part: Tag) -> set[str]:
     """The numbers of the rooms to which a part of the page links."""
-    return {number_in(link) for link in part("a", href=True)} - {""}
+    links = [*part("a", href=True), *[part] * part.has_attr("href")]
+    return {number_in(link) for link in links} - {""}
 
 
 def number_in(link) -> str:

@@ -8,10 +8,10 @@ import time
 from urllib.parse import urljoin
 
 import pytest
-from bs4 import BeautifulSoup
 
 from tests.contract.test_1_django_ui import number_in, text_around
 from tests.support.clients import Client
+from tests.support.html import parse
 from tests.support.memory import kept_for_each
 from tests.support.polling import (
     SECONDS,
@@ -25,6 +25,7 @@ from tests.support.polling import (
     settle,
     texts,
 )
+from tests.support.servers import ROOMS
 
 SINCE_STAGE = 3
 MANY = 1_100  # messages in one conversation
@@ -405,6 +406,8 @@ def test_a_preflight_is_answered(chat):
         "A browser asks by OPTIONS whether its page may POST. The server should say "
         f"yes in Access-Control-Allow-Methods. It said {answer.status}, {methods!r}."
     )
+    if chat.target.stage.number >= ROOMS:
+        return  # What a page says in a header from then on, is another one.
     names = answer.headers.get("Access-Control-Allow-Headers", "")
     assert "content-type" in names.lower() or names == "*", (
         "A browser asks by OPTIONS whether its page may send the header content-type. "
@@ -471,16 +474,16 @@ def test_nothing_is_wrapped_in_a_callback(chat):
 
 def test_a_room_is_there_by_long_polling_too(chat):
     path = chat.rooms(below="/chats/long_poll/")[0]
-    soup = BeautifulSoup(chat.get(path).text, "html.parser")
+    soup = parse(chat.get(path).text)
     assert soup.select_one("[role=log]"), f"{path} should have a message list."
-    listed = BeautifulSoup(chat.get("/chats/").text, "html.parser")
+    listed = parse(chat.get("/chats/").text)
     links = listed("a", href=lambda to: urljoin("/chats/", to) == path)
     said = "".join(link.get_text(strip=True) for link in links)
     assert said, f"On /chats/, the link to {path} should have words."
     names = ("Zebras, by the way", "Aardvarks, by the way")
     for path, name in zip(chat.make_rooms(*names), names, strict=True):
         polled = path.replace("/chats/", "/chats/long_poll/")
-        listed = BeautifulSoup(chat.get("/chats/").text, "html.parser")
+        listed = parse(chat.get("/chats/").text)
         links = [link for link in listed("a", href=True) if number_in(link)]
         goals = [urljoin("/chats/", link["href"]) for link in links]
         assert polled in goals, f"/chats/ should link to {polled}, too, not to {goals}."
@@ -504,7 +507,7 @@ def test_a_room_name_is_text_on_both_pages(chat):
     name = "Tom & <i>Jerry</i></title>"
     [path] = chat.make_rooms(name)
     for shown in ("/chats/", path.replace("/chats/", "/chats/long_poll/")):
-        soup = BeautifulSoup(chat.get(shown).text, "html.parser")
+        soup = parse(chat.get(shown).text)
         assert not soup("i", string="Jerry"), (
             f"A room is called {name!r}, and {shown} takes that for HTML. Whoever may "
             "name a room could put a script there. Django escapes what {{ }} shows, "

@@ -429,7 +429,8 @@ def test_a_deleted_room_hurts_no_other_that_is_stored_with_it(chat):
     for _ in range(2):
         rooms = chat.make_rooms(*(f"{which} {new_id()}" for which in ("1", "2", "3")))
         for path in rooms:
-            assert post(chat, "while it is there", room=path).status == 200
+            status = post(chat, "while it is there", room=path).status
+            assert status == 200, f"A POST to {path} should be answered with 200."
         gone = rooms[1]
         key = gone.strip("/").split("/")[-1]
         chat.shell(f"from chat.models import ChatRoom; ChatRoom(pk={key}).delete()")

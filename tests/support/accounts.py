@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from bs4 import BeautifulSoup, Tag
 
 from tests.support.forms import button_of, sending
+from tests.support.html import parse
 from tests.support.servers import Chat
 
 
@@ -43,7 +44,7 @@ class Visitor:
             f"page (200). The answer was {response.status}."
         )
         self.at = path
-        return BeautifulSoup(response.text, "html.parser")
+        return parse(response.text)
 
     def forms(self, path: str) -> list[Tag]:
         """The forms of a page that change something: those that are sent by POST."""
@@ -105,7 +106,7 @@ class Visitor:
         for link in links:
             if re.search(r"/\d+/$|^/admin/", urlsplit(link).path):
                 continue
-            for form in BeautifulSoup(self.get(link).text, "html.parser")("form"):
+            for form in parse(self.get(link).text)("form"):
                 if all(form.find(attrs={"name": field}) for field in fields):
                     self.at = link
                     return form
@@ -117,4 +118,4 @@ class Visitor:
 
 def page_text(response: http.client.HTTPResponse) -> str:
     """The words of a page."""
-    return BeautifulSoup(response.text, "html.parser").get_text(" ", strip=True)
+    return parse(response.text).get_text(" ", strip=True)

@@ -163,10 +163,12 @@ class Inside:
         return texts
 
     def join(self):
-        """Let a socket join; returns its protocol."""
+        """Let a socket join; returns its protocol. Raises NotJudged if it has none."""
         request = FakeRequest("GET")
         request.postpath = [b"ws"]
         resource = getChildForRequest(self.site.resource, request)
+        if not hasattr(resource, "factory"):
+            raise NotJudged("what is at /ws is no WebSocketResource of Twisted")
         transport = Transport()
         request.transport = transport.tcp
         socket = resource.factory.buildProtocol(request)

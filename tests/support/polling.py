@@ -7,10 +7,9 @@ import json
 import select
 from dataclasses import dataclass
 
-from bs4 import BeautifulSoup
-
 from tests.support import clients
 from tests.support.clients import short
+from tests.support.html import parse
 
 SECONDS = clients.SECONDS + 1  # a server may look only once a second
 MOST = 200  # answers that a poller takes until it gives up
@@ -114,7 +113,7 @@ def _shown(text: str, most: int = 60) -> str:
     """`text` as it fits into a sentence; of a page, what a browser shows."""
     if "<html" not in text.lower():
         return short(text, most)
-    return short(BeautifulSoup(text, "html.parser").get_text(" ", strip=True), 300)
+    return short(parse(text).get_text(" ", strip=True), 300)
 
 
 def ask(chat, cursor=None, wait: int | None = None, **options) -> Request:

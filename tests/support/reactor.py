@@ -63,14 +63,25 @@ def _sockets() -> set:
 
 
 @contextmanager
-def clean_reactor() -> Iterator[None]:
-    """Raise AssertionError for logged errors, and timers or sockets left behind."""
-    timers, sockets = _timers(), _sockets()
+def quiet_reactor() -> Iterator[None]:
+    """Raise AssertionError for logged errors, and cancel the timers left behind."""
+    timers = _timers()
     with log_events() as events:
         yield
+    for timer in _timers() - timers:
+        timer.cancel()
     errors = [
         event for event in events if _is_error(event) and not event.get("is_expected")
     ]
     assert not errors, f"errors were logged: {errors}"
-    assert not (left := _timers() - timers), f"timers left behind: {left}"
+
+
+@contextmanager
+def clean_reactor() -> Iterator[None]:
+    """Raise AssertionError for logged errors, and timers or sockets left behind."""
+    timers, sockets = _timers(), _sockets()
+    with quiet_reactor():
+        yield
+        left = _timers() - timers
+    assert not left, f"timers left behind: {left}"
     assert not (left := _sockets() - sockets), f"sockets left: {left}"

@@ -24,10 +24,10 @@ from pathlib import Path
 from urllib.parse import urlencode, urljoin
 
 import psutil
-from bs4 import BeautifulSoup
 
 from tests.support.engine import Engine
 from tests.support.forms import sending
+from tests.support.html import parse
 from tests.support.keeping import guarded
 from tests.support.standby import CAN_COPY, Copy, copy_of, hear
 from tutorial.check.copies import take_copy
@@ -710,7 +710,7 @@ class Chat:
     def token_in(self, page: str, path: str) -> str:
         """The token in the HTML of the page at `path`. Raises as `token` does."""
         __tracebackhide__ = True
-        script = BeautifulSoup(page, "html.parser").find("script", id="chat-token")
+        script = parse(page).find("script", id="chat-token")
         assert script is not None, (
             f"{path} should carry the token that opens its room, in a json_script "
             'with the id "chat-token". It has none.'
@@ -1044,7 +1044,7 @@ print(json.dumps(told))
             "GET /chats/ without a login should lead to the form for it, by a redirect "
             f"(302). It was answered {response.status}."
         )
-        page = BeautifulSoup(self.visit("GET", path, cookies).text, "html.parser")
+        page = parse(self.visit("GET", path, cookies).text)
         forms = page.select("form:has(input[type=password])")
         assert len(forms) == 1, (
             f"{path} should have one form with a field for a password. It has "
@@ -1132,7 +1132,7 @@ print(json.dumps(told))
         return sorted(paths, key=lambda path: int(path.strip("/").rpartition("/")[2]))
 
     def _links(self, user: str) -> list[str]:
-        soup = BeautifulSoup(self.get("/chats/", user=user).text, "html.parser")
+        soup = parse(self.get("/chats/", user=user).text)
         return [urljoin("/chats/", link["href"]) for link in soup("a", href=True)]
 
     def shell(self, code: str, env: dict[str, str] | None = None) -> str:

@@ -1,0 +1,22 @@
+"""The pages of a folder, read as a browser reads them."""
+
+from __future__ import annotations
+
+from bs4 import BeautifulSoup
+from bs4.element import Script, Stylesheet, TemplateString
+
+# What is in these is no text of the page.
+UNSEEN = {"script": Script, "style": Stylesheet, "template": TemplateString}
+
+
+def parse(page: str) -> BeautifulSoup:
+    """The elements of a page, or of a part of one.
+
+    HTML lets many tags be left out, and a browser puts them in: <body>, </li>, </p>.
+    So does html5lib, by the rules of the standard, and Python's own parser does not.
+    """
+    soup = BeautifulSoup(page, "html5lib")
+    for tag in soup([*UNSEEN]):
+        if tag.string:
+            tag.string.replace_with(UNSEEN[tag.name](tag.string))
+    return soup
