@@ -136,8 +136,10 @@ def pytest_configure(config):
         config.stash[BEFORE], config.stash[NOTES] = look(path), []
         original = os.environ.get(KEPT)  # by `check`, which says itself what it sees
         config.stash[TELLS] = not original
-    if not path or config.getoption("white_box"):
-        # Twisted takes a third of the time in which who judges from outside is ready.
+    runs = not path or config.getoption("white_box")
+    if runs or config.pluginmanager.hasplugin("twisted"):
+        # Twisted takes a third of the time in which a lane of `check` is ready, which
+        # judges from outside, and has no reactor.
         config.pluginmanager.import_plugin("tests.support.in_process")
     # What is meant for the shell only reaches no server, no client and no browser.
     for name in os.environ.keys() - plain(os.environ).keys():

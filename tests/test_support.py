@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,10 +24,11 @@ from django.db import connections
 from playwright.sync_api import Error
 
 from tests.browser.conftest import Window, profile
-from tests.support import servers
+from tests.support import servers, standby
 from tests.support.chromium import PLAYWRIGHT_LEAVES_OUT
 from tests.support.clients import Client
 from tests.support.engine import Engine
+from tests.support.html import forms_in, parse
 from tests.support.keeping import guarded
 from tests.support.pages import top
 from tests.support.polling import Poller, post
@@ -36,13 +39,14 @@ from tests.support.servers import (
     Manage,
     ManyChats,
     NotStarted,
+    Original,
     Server,
     Target,
     comes_true,
     free_ports,
     wait_until,
 )
-from tests.support.standby import CAN_COPY
+from tests.support.standby import CAN_FORK
 from tests.support.whitebox import chat_classes
 from tests.support.wording import plainly
 from tutorial.processes import below, end, is_gone, kill_all
@@ -144,12 +148,25 @@ def test_terminating_the_tests_ends_their_servers(workers, which, tmp_path):
         wait_until(lambda: pids.exists() and pids.read_text(), log.read_text, 60)
         family = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
         os.killpg(tests.pid, signal.SIGTERM)
-        tests.wait(60)
+        tests.wait(10)
         assert not [one for one in family if not is_gone(one.pid)], log.read_text()
     finally:
         kill_all(lambda: [*below(tests.pid), *family])
         tests.kill()
         tests.wait()
+
+
+@pytest.mark.parametrize("autoload", ["", "1"], ids=["pytest", "check"])
+def test_where_a_reactor_may_run_it_ends_with_the_tests(autoload, tmp_path):
+    # By hand the plugin is there that runs tests in a reactor, which takes SIGTERM.
+    words = ["--stage=1", f"--path={find_stage('1').folder}", "--trace-config", "--co"]
+    words += ["tests/contract/test_1_django_ui.py", f"--basetemp={tmp_path}/base"]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": autoload} if autoload else {}
+    command = [sys.executable, "-m", "pytest", *words, "-pno:cacheprovider"]
+    told = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert ("tests.support.in_process" in told.stdout) == (not autoload)
 
 
 @pytest.mark.skipif(bool(why_no_postgres()), reason=why_no_postgres() or "it is there")
@@ -233,7 +250,7 @@ def manage(tmp_path):
     copy_stage(find_stage("1").folder, folder)
     env = os.environ | guarded(find_stage("1").folder, tmp_path)
     with ExitStack() as stack:
-        manage = Manage("manage.py", [], folder, env, tmp_path / "log")
+        manage = Manage(folder, env, tmp_path / "log")
         stack.callback(manage.stop)
         yield manage
 
@@ -535,7 +552,7 @@ def test_where_a_chat_does_not_start_its_engine_is_ended(tmp_path, monkeypatch):
     assert is_gone(pid)
 
 
-can_copy = pytest.mark.skipif(not CAN_COPY, reason="no process can copy itself here")
+can_fork = pytest.mark.skipif(not CAN_FORK, reason="no process can copy itself here")
 
 
 def parent(chat) -> int:
@@ -543,7 +560,7 @@ def parent(chat) -> int:
     return psutil.Process(chat.twisted.process.pid).ppid()
 
 
-@can_copy
+@can_fork
 def test_a_chat_server_that_starts_again_is_a_copy_and_remembers_nothing(tmp_path):
     stage = find_stage("5")
     with Chat(Target(stage, stage.folder), tmp_path) as chat:
@@ -575,7 +592,7 @@ def test_a_chat_server_that_starts_again_is_a_copy_and_remembers_nothing(tmp_pat
     assert all(is_gone(pid) for pid in pids)
 
 
-@can_copy
+@can_fork
 @pytest.mark.parametrize("name", ["twisted_chat/queue.py", "hyperlink/__init__.py"])
 def test_what_may_mean_a_module_of_its_own_is_not_copied(name, tmp_path):
     folder = find_stage("5").copy_to(tmp_path / "mychat")
@@ -586,23 +603,69 @@ def test_what_may_mean_a_module_of_its_own_is_not_copied(name, tmp_path):
         assert parent(chat) == os.getpid()
 
 
-@can_copy
+@can_fork
 def test_what_cannot_be_copied_says_why_it_does_not_start(tmp_path, monkeypatch):
     folder = find_stage("5").copy_to(tmp_path / "mychat")
     with Chat(Target(find_stage("5"), folder), tmp_path / "work") as chat:
-        (chat.folder / "chatserver.py").write_text("raise SystemExit('no more')")
-        with pytest.raises(NotStarted, match="no more"):
-            chat.restart()
+
+        def says(word: str) -> None:
+            code = f"raise SystemExit({word!r})"
+            (chat.folder / "chatserver.py").write_text(code)
+            with pytest.raises(NotStarted, match=f"It said: {word}"):
+                chat.restart()
+
+        says("copied")
         chat.standby.kill()
-        chat.standby.command = [sys.executable, "-c", "raise SystemExit(3)"]
-        with pytest.raises(NotStarted, match="no more"):
-            chat.restart()
+        failing = "print('not of the folder'); raise SystemExit(3)"
+        chat.standby.command = [sys.executable, "-c", failing]
+        says("anew")
+        assert "not of the folder" not in chat.twisted.output()
         chat.standby.kill()
         chat.standby.command = [sys.executable, "-c", "import time; time.sleep(60)"]
-        monkeypatch.setattr(servers, "START_SECONDS", 1.0)
-        with pytest.raises(NotStarted, match="no more"):
-            chat.restart()
+        usual = Original.fork
+        monkeypatch.setattr(Original, "fork", lambda self: usual(self, seconds=1))
+        says("late")
         assert chat.standby.process is None, "who hangs is ended"
+
+
+class BrokenOff(BaseException):
+    """Whatever ends a test from outside."""
+
+
+@can_fork
+def test_a_start_that_is_broken_off_leaves_no_copy(tmp_path, monkeypatch):
+    stage = find_stage("5")
+
+    def break_off(*args) -> None:
+        raise BrokenOff
+
+    with Chat(Target(stage, stage.folder), tmp_path) as chat:
+        with monkeypatch.context() as patch:
+            patch.setattr(standby, "hear", break_off)  # when it has been asked for one
+            with pytest.raises(BrokenOff):
+                chat.restart()
+        assert chat.standby.process is None and chat.twisted.process is None
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", chat.chat_port)), "nobody listens"
+        chat.restart()
+        assert post(chat, "all is well").status == 200
+        chat.standby.process.kill()  # as a system does that has no memory left
+        process = psutil.Process(chat.twisted.process.pid)
+        wait_until(lambda: chat.twisted.process.poll() is not None, lambda: "it knows")
+        wait_until(lambda: is_gone(process.pid), lambda: "nothing is left of it")
+
+
+def test_pages_are_read_as_a_browser_reads_them():
+    page = """<!doctype html><title>Rooms</title><script>let a = "of a script"</script>
+    <style>p { margin: 0 }</style><script type="application/json" id="one">"it"</script>
+    <ul><li><a href="/1">One</a><li>Two</ul><template><p>Many <b>more</b></template>"""
+    soup = parse(page)
+    assert soup.body.get_text(" ", strip=True) == "One Two"
+    assert [item.get_text() for item in soup("li")] == ["One", "Two"]
+    assert json.loads(soup.find(id="one").string) == "it"
+    rows = "<tr><form method=post><input name=a><td><button>Go</button></form></tr>"
+    [form] = forms_in(f"<table>{rows}</table>")
+    assert form.find("input", attrs={"name": "a"}) and form.find("button")
 
 
 def test_who_remembers_is_started_anew(tmp_path):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Error, Page, expect
+from playwright.sync_api import Error, Page, Request, expect
 
 from tests.support.pages import COMES_BACK
 from tests.support.servers import PATIENCE, PEOPLE
@@ -18,6 +18,7 @@ from tutorial.stages import load_stages
 expect.set_options(timeout=1_000 * PATIENCE)
 GREETING = re.compile(r"connected ?\.\.\.")
 CONNECTED = re.compile(r"^\s*connected", re.I)
+HELD_UP = 2.0  # seconds, after which an answer is held up by a test
 CLOSING = "WebSocket is already in CLOSING"  # says Chromium, where a text is dropped
 # A mistake in a script, whoever catches it. A request that fails is none.
 SLIP = re.compile(
@@ -55,7 +56,10 @@ class Window:
     with other ids and classes is judged alike.
     """
 
-    def __init__(self, chat, page, user: str = PEOPLE[0]):
+    def __init__(
+        self, chat, page, user: str = PEOPLE[0], others: Sequence[Window] = ()
+    ):
+        self.others = others  # that the same test has opened
         self.page, self.context, self.user = page, page.context, user
         # What is not there after some seconds will not come.
         self.page.set_default_timeout(1_000 * (PATIENCE + 3))
@@ -64,6 +68,7 @@ class Window:
         self.opened = False  # has it shown a room?
         self.spoilt = False  # does something stay with the page for ever?
         self._scripts, self._listeners = [], []
+        self._under_way: set[Request] = set()  # what Django has not answered yet
         self.listen("pageerror", self._script_failed)
         self.listen("console", self._console)
         self.listen("websocket", lambda _: self._asks())
@@ -109,6 +114,9 @@ class Window:
         It begins at `time`, in milliseconds since the epoch, or at what it is now.
         """
         self.spoilt = True
+        self.listen("request", self._begins)
+        for over in ("requestfinished", "requestfailed"):
+            self.listen(over, lambda request: self._under_way.discard(request))
         self.clock.install(time=time)
         self.clock.resume()  # The test before may have let it stand.
 
@@ -120,6 +128,21 @@ class Window:
         now = 1_000 * time.time()  # A page may reckon with the time of day.
         self.take_clock(now)
         self.clock.pause_at(now + 1_000)
+
+    def _begins(self, request: Request) -> None:
+        if urlsplit(request.url).port == self.chat.django_port:
+            self._under_way.add(request)
+
+    def is_answered(self) -> None:
+        """Return when Django has answered what a page with a clock of its own asked.
+
+        Else a minute of the page may pass meanwhile, and it gives up. An answer that
+        is held up is waited for once, and not long.
+        """
+        deadline = time.monotonic() + HELD_UP
+        while self._under_way and time.monotonic() < deadline:
+            self.page.evaluate("1")
+        self._under_way.clear()
 
     def leave(self) -> bool:
         """Leave the page as a new one is, but for what it has stored for its site.
@@ -194,8 +217,12 @@ class Window:
         self.chat.note(f"The browser's console shows: {text}")
 
     def forgive(self, words: str) -> None:
-        """Take what Chromium itself says of a failed request off the errors."""
-        self.errors = [error for error in self.errors if words not in error]
+        """Take what Chromium itself says of a failed request off the errors.
+
+        In all windows of the test: what fails for one may fail for another.
+        """
+        for window in {self, *self.others}:
+            window.errors = [error for error in window.errors if words not in error]
 
     def open(self, rooms: str = "/chats/", number: int = 0, room: str = "") -> Window:
         """Show a room of the list, the first; `rooms` is what its path begins with.
@@ -322,7 +349,7 @@ class Pages:
 
         def new_window(user: str = PEOPLE[0], other=None) -> Window:
             page = self.free.pop() if self.free else self.new()
-            windows.append(Window(other or chat, page, user))
+            windows.append(Window(other or chat, page, user, windows))
             return windows[-1]
 
         try:

@@ -322,6 +322,7 @@ def pass_time(window, seconds: int, step: int = 1, meanwhile=lambda: None) -> No
         meanwhile()
         # A round trip, so that a connection that was refused is known to the page.
         window.page.evaluate("new Promise((done) => queueMicrotask(done))")
+        window.is_answered()
 
 
 class Refusing:

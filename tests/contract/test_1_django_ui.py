@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from urllib.parse import urljoin
@@ -68,6 +69,7 @@ def test_every_migration_has_a_way_back(chat):
 # In a database of its own: all the way, back to each migration, and on again. And in
 # the end, when a room was deleted and another one renamed, once more.
 AGAIN = """
+import itertools
 import json
 from django.core.management import call_command
 from django.db import connection
@@ -175,17 +177,14 @@ def test_the_list_is_in_the_order_of_the_alphabet(chat):
 def text_around(link) -> str:
     """The text of a link, with what it stands in as far as that is about one room.
 
-    And with what is behind that, up to the next room: a <dd> behind its <dt>.
+    A <dt> stands with the <dd> behind it.
     """
     part, room = link, {number_in(link)}
     while part.parent and rooms_linked(part.parent) == room:
         part = part.parent
-    texts = [part.get_text()]
-    for behind in part.next_siblings:
-        if isinstance(behind, Tag) and rooms_linked(behind) - room:
-            break
-        texts.append(behind.get_text())
-    return " ".join(texts)
+    behind = part.find_next_siblings(["dt", "dd"]) if part.name == "dt" else []
+    own = itertools.takewhile(lambda one: one.name == "dd", behind)
+    return " ".join(one.get_text() for one in (part, *own))
 
 
 def rooms_linked(part: Tag) -> set[str]:

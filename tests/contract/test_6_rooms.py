@@ -364,10 +364,10 @@ def test_a_token_is_good_for_a_day_and_no_longer(chat, rooms):
 # A page of now, and one of a day later; or the second one alone, with `early` False.
 A_DAY_LATER = """
 import time
-from django.test import Client
 from django.urls import get_resolver
 get_resolver().url_patterns  # All that there is, has been imported.
-me, real, monotonic = Client(SERVER_NAME="127.0.0.1"), time.time, time.monotonic
+{me}
+real, monotonic = time.time, time.monotonic
 if {early}:
     me.get({room!r})
 time.time = lambda: real() + {seconds}
@@ -382,7 +382,7 @@ def test_a_page_has_a_token_of_its_own_day(chat, rooms):
     seconds = (ALLOWED + 1) * HOUR
 
     def is_good(early: bool) -> bool:
-        code = A_DAY_LATER.format(early=early, room=room, seconds=seconds)
+        code = A_DAY_LATER.format(me=chat.me, early=early, room=room, seconds=seconds)
         token = chat.token_in(chat.shell(code), room)
         with hours_later(chat, ALLOWED + 1):
             return ask(chat, -1, token=token).answer().status == 200

@@ -440,11 +440,11 @@ def test_a_deleted_room_hurts_no_other_that_is_stored_with_it(chat):
             settle(chat)
             waiting = {path: posting(chat, "now", room=path) for path in rooms}
             settle(chat)
-        before.answer()
+        given_up = before.answer().status == 503  # by who does not wait for it
         for path, one in waiting.items():
             status = one.answer().status
             wanted = 404 if path == gone else 200
-            assert status in (wanted, 503), (
+            assert status == wanted or (given_up and status == 503), (
                 "While the database is slow, somebody speaks in each of three rooms, "
                 f"of which {gone} was deleted. A POST to it should be answered with "
                 "404 when the database is back, and the others with 200. The one to "

@@ -39,7 +39,7 @@ from tests.support.deployed import (
     windows_of,
 )
 from tests.support.forms import sending
-from tests.support.html import parse
+from tests.support.html import forms_in
 from tests.support.servers import MANY, PASSWORD, Target, wait_until
 from tutorial.stages import Stage, find_stage
 
@@ -490,7 +490,7 @@ def test_who_gives_another_address_is_not_believed(server):
         headers["X-Forwarded-For"] = headers["X-Real-IP"]
         cookies: dict[str, str] = {}
         page = server.visit("GET", "/accounts/login/", cookies)
-        [form_there] = parse(page.text)("form")
+        [form_there] = forms_in(page.text)
         target, fields = sending(form_there, "/accounts/login/")
         response = server.visit("POST", target, cookies, fields | form, **headers)
         statuses.append(response.status)
@@ -534,7 +534,7 @@ def test_pages_and_files_have_their_headers(server):
     # room.js reads this one, and nothing reads the one of the login.
     asked: dict[str, str] = {}
     page = server.visit("GET", "/accounts/login/", asked)
-    [form] = parse(page.text)("form")
+    [form] = forms_in(page.text)
     target, fields = sending(form, "/accounts/login/")
     fields |= {"username": "Ann", "password": PASSWORD}
     cookies = server.visit("POST", target, asked, fields).headers.get_all("Set-Cookie")
@@ -772,7 +772,7 @@ def test_no_secret_stands_in_any_log(server):
 
     # Logins, and names that are passwords.
     page = server.visit("GET", "/accounts/login/", cookies := {})
-    [form] = parse(page.text)("form")
+    [form] = forms_in(page.text)
     target, fields = sending(form, "/accounts/login/")
     for name, password in [("Bob", guess), (typed, "x")]:
         fields |= {"username": name, "password": password}

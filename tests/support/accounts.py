@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from bs4 import BeautifulSoup, Tag
 
 from tests.support.forms import button_of, sending
-from tests.support.html import parse
+from tests.support.html import forms_in, parse
 from tests.support.servers import Chat
 
 
@@ -38,17 +38,23 @@ class Visitor:
     def read(self, path: str) -> BeautifulSoup:
         """Read a page. Raises AssertionError if there is none."""
         __tracebackhide__ = True
+        return parse(self._show(path))
+
+    def _show(self, path: str) -> str:
+        __tracebackhide__ = True
         response = self.get(path)
         assert response.status == 200, (
             f"{self.user or 'Who is nobody'} asks for {path}, and should be shown a "
             f"page (200). The answer was {response.status}."
         )
         self.at = path
-        return parse(response.text)
+        return response.text
 
     def forms(self, path: str) -> list[Tag]:
         """The forms of a page that change something: those that are sent by POST."""
-        return self.read(path).select('form[method="post" i]')
+        __tracebackhide__ = True
+        found = forms_in(self._show(path))
+        return [form for form in found if form.get("method", "").lower() == "post"]
 
     def form(self, path: str, *fields: str, button: str = "") -> Tag:
         """The one form of a page that has these fields, and such a button.
@@ -106,7 +112,7 @@ class Visitor:
         for link in links:
             if re.search(r"/\d+/$|^/admin/", urlsplit(link).path):
                 continue
-            for form in parse(self.get(link).text)("form"):
+            for form in forms_in(self.get(link).text):
                 if all(form.find(attrs={"name": field}) for field in fields):
                     self.at = link
                     return form

@@ -66,10 +66,12 @@ def _sockets() -> set:
 def quiet_reactor() -> Iterator[None]:
     """Raise AssertionError for logged errors, and cancel the timers left behind."""
     timers = _timers()
-    with log_events() as events:
-        yield
-    for timer in _timers() - timers:
-        timer.cancel()
+    try:
+        with log_events() as events:
+            yield
+    finally:
+        for timer in _timers() - timers:
+            timer.cancel()
     errors = [
         event for event in events if _is_error(event) and not event.get("is_expected")
     ]

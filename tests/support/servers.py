@@ -27,9 +27,9 @@ import psutil
 
 from tests.support.engine import Engine
 from tests.support.forms import sending
-from tests.support.html import parse
+from tests.support.html import forms_in, parse
 from tests.support.keeping import guarded
-from tests.support.standby import CAN_COPY, Copy, copy_of, hear
+from tests.support.standby import CAN_FORK, Fork, fork_of, hear
 from tutorial.check.copies import take_copy
 from tutorial.check.fence import read_only
 from tutorial.doctor.mistakes import shorten
@@ -134,7 +134,7 @@ class Server:
         self.name, self.log, self.cwd, self.env = name, log, cwd, env
         self.command = command
         self.prefix: tuple[str, ...] = ()  # what starts it
-        self.process: subprocess.Popen | Copy | None = None
+        self.process: subprocess.Popen | Fork | None = None
         self.paused = False
 
     def start(self, port: int) -> None:
@@ -163,17 +163,17 @@ class Server:
             self.kill()  # Nobody else would: who starts it has nothing to stop yet.
             raise
 
-    def start_copy(self, of: Original, port: int) -> None:
+    def start_fork(self, of: Original, port: int) -> None:
         """Start, as a copy of what has loaded already what this one would.
 
         Returns and raises as start() does.
         """
-        self.port = port
-        try:
-            self.process = of.copy()
-        except TimeoutError:
-            of.kill()
+        self.port, start = port, self.written()
+        with suppress(TimeoutError):
+            self.process = of.fork()
         if self.process is None:
+            if self.log.exists():  # What the other one failed at is no fault of this.
+                os.truncate(self.log, start)
             self.begin(port)
         self.wait()
 
@@ -364,25 +364,31 @@ class Original(Server):
 
     def prepare(self) -> None:
         """Have it, so that it gets ready while others do something else."""
-        if self.process is None and CAN_COPY:
+        if self.process is None and CAN_FORK:
             self.line, theirs = socket.socketpair()
             with theirs:
                 self._launch(theirs)
 
-    def copy(self, *words: str) -> Copy | None:
+    def fork(self, *words: str, seconds: float | None = None) -> Fork | None:
         """A copy of it, with `words` to act by; None where there can be none.
 
-        Raises TimeoutError after START_SECONDS.
+        Raises TimeoutError after `seconds`, without them after START_SECONDS. Whatever
+        breaks it off, nothing of it is left: no copy that comes too late.
         """
         self.prepare()
         if self.line is None:
             return None
-        self.line.settimeout(START_SECONDS)
-        return copy_of(self.line, *words)
+        self.line.settimeout(START_SECONDS if seconds is None else seconds)
+        try:
+            return fork_of(self.line, *words)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
-        """End it, and its copy."""
-        super().kill()
+        """End it, and its copy, with whatever that does."""
+        if self.process is not None:
+            super().kill()
         if self.line:
             self.line.close()
 
@@ -396,13 +402,18 @@ class Manage(Original):
 
     busy = False  # has it been told to run a command, and not said yet that it has?
 
+    def __init__(self, cwd: Path, env: dict, log: Path):
+        shell = [sys.executable, "manage.py", "shell", "--verbosity", "0"]
+        shell += ["--command", "import tutorial_manage"]
+        super().__init__("manage.py", shell, cwd, env, log)
+
     def say(self, words: tuple[str, ...], env: dict[str, str] | None = None) -> str:
         """Run `manage.py *words`. Returns in words how it failed, if it did.
 
         With `env` in that environment, and in a process of its own.
         """
         code = None
-        if env is None and CAN_COPY:
+        if env is None and CAN_FORK:
             start = self.written()
             try:
                 code = self._tell(words)
@@ -421,22 +432,14 @@ class Manage(Original):
     def _tell(self, words: tuple[str, ...]) -> int | None:
         """Have the one process run a command. Returns its exit code, or None."""
         self.busy = True
-        copied = self.copy(*words)
-        self.line.settimeout(MANAGE_SECONDS)
+        copied = self.fork(*words, seconds=MANAGE_SECONDS)
         code = hear(self.line) if copied else None
         self.busy = False
         if code is None:
             self.kill()
         return code
 
-    def prepare(self) -> None:
-        """Have that process, so that it gets ready while others do something else."""
-        self.command = [sys.executable, "manage.py", "shell", "--verbosity", "0"]
-        self.command += ["--command", "import tutorial_manage"]
-        super().prepare()
-
     def kill(self) -> None:
-        """End it, and the command that it runs."""
         self.busy = False
         super().kill()
 
@@ -596,9 +599,7 @@ class Chat:
         self._tokens: dict[tuple, str] = {}
         self._cookies: dict[str, dict[str, str]] = {}
         self.users: dict[str, int] = {}  # the ids of all who have an account
-        self.manager = Manage(
-            "manage.py", [], self.folder, self.env, workspace / "manage.log"
-        )
+        self.manager = Manage(self.folder, self.env, workspace / "manage.log")
         runserver = [sys.executable, "manage.py", "runserver", "--noreload"]
         self._django = Server(
             "Django (manage.py runserver)",
@@ -635,11 +636,11 @@ class Chat:
         return self
 
     def __exit__(self, *exc) -> None:
-        for server in (*self.servers, self.manager):
-            server.stop()
-        if "standby" in vars(self):
-            self.standby.stop()
-        self._end_engine()
+        standby = [self.standby] if "standby" in vars(self) else []
+        with ExitStack() as stack:  # Each is ended, also where another one fails.
+            stack.callback(self._end_engine)
+            for server in (self.manager, *standby, *self.servers[::-1]):
+                stack.callback(server.stop)
 
     def _end_engine(self) -> None:
         if self.engine:
@@ -663,7 +664,7 @@ class Chat:
         tests/support/injected/tutorial_twistd.py has it copy itself.
         """
         usual = self.twisted
-        env = usual.env | {"TUTORIAL_COPIES": "yes"}
+        env = usual.env | {"TUTORIAL_FORKS": "yes"}
         standby = Original(usual.name, usual.command, usual.cwd, env, usual.log)
         standby.prefix = usual.prefix
         return standby
@@ -717,10 +718,16 @@ class Chat:
         )
         return json.loads(script.string)
 
+    @property
+    def me(self) -> str:
+        """In the Django shell: a client `me`, that says Host as a browser does."""
+        host = f"127.0.0.1:{self.django_port}"
+        return f"from django.test import Client; me = Client(HTTP_HOST={host!r})"
+
     def token_under(self, room: str, env: dict[str, str], user: str = PEOPLE[0]) -> str:
         """What the page of a room gives its client where Django runs with `env`."""
         __tracebackhide__ = True
-        code = "from django.test import Client; me = Client(SERVER_NAME='127.0.0.1'); "
+        code = f"{self.me}; "
         if self.has_names:
             code += f"{USERS}me.force_login(users.get(username={user!r})); "
         code += f"print(me.get({room!r}).content.decode())"
@@ -796,12 +803,11 @@ class Chat:
         # Of each page one line: what it holds may look like anything.
         code = f"""
 import json
-from django.test import Client
 {USERS}
 told = []
 for name in {[*names]!r}:
     user = users.create_user(name)
-    me = Client(SERVER_NAME="127.0.0.1")
+    {self.me}
     me.force_login(user)
     told.append([user.pk, [me.get(room).content.decode() for room in {[*rooms]!r}]])
 print(json.dumps(told))
@@ -939,7 +945,7 @@ print(json.dumps(told))
         if anew or self.has_history:
             self.twisted.start(self.chat_port)
         else:
-            self.twisted.start_copy(self.standby, self.chat_port)
+            self.twisted.start_fork(self.standby, self.chat_port)
 
     def end(self) -> None:
         """End the chat server in order, as Ctrl-C or a new version would."""
@@ -1044,8 +1050,11 @@ print(json.dumps(told))
             "GET /chats/ without a login should lead to the form for it, by a redirect "
             f"(302). It was answered {response.status}."
         )
-        page = parse(self.visit("GET", path, cookies).text)
-        forms = page.select("form:has(input[type=password])")
+        forms = [
+            form
+            for form in forms_in(self.visit("GET", path, cookies).text)
+            if form.find("input", type="password")
+        ]
         assert len(forms) == 1, (
             f"{path} should have one form with a field for a password. It has "
             f"{len(forms)}."

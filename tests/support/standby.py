@@ -13,12 +13,12 @@ import socket
 import subprocess
 from contextlib import suppress
 
-from tests.support.injected.tutorial_copies import SIZE
+from tests.support.injected.tutorial_forks import SIZE
 
-CAN_COPY = hasattr(os, "fork")
+CAN_FORK = hasattr(os, "fork")
 
 
-class Copy:
+class Fork:
     """A process that another one has made of itself, by the names that Popen has."""
 
     def __init__(self, line: socket.socket, pid: int):
@@ -34,10 +34,14 @@ class Copy:
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, once it has ended. Raises TimeoutExpired after `timeout`."""
         if self.returncode is None:
-            if not select.select([self.line], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(f"copy {self.pid}", timeout)
-            code = hear(self.line)
-            # Who would tell it was killed, and this one has nobody to belong to.
+            closed = self.line.fileno() < 0
+            if not closed and not select.select([self.line], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(f"fork {self.pid}", timeout)
+            code = None if closed else hear(self.line)
+            if code is None:
+                # Who would tell has ended, and nobody else knows of this one.
+                with suppress(OSError):
+                    os.kill(self.pid, signal.SIGKILL)
             self.returncode = -signal.SIGKILL if code is None else code
         return self.returncode
 
@@ -47,7 +51,7 @@ class Copy:
             os.kill(self.pid, number)
 
 
-def copy_of(line: socket.socket, *words: str) -> Copy | None:
+def fork_of(line: socket.socket, *words: str) -> Fork | None:
     """Have the process behind `line` go on in a copy, with `words` to act by.
 
     Returns None if it has ended, or makes none. Raises TimeoutError as `line` does.
@@ -57,7 +61,7 @@ def copy_of(line: socket.socket, *words: str) -> Copy | None:
     except ConnectionError:
         return None
     pid = hear(line)
-    return Copy(line, pid) if pid else None
+    return Fork(line, pid) if pid else None
 
 
 def hear(line: socket.socket) -> int | None:

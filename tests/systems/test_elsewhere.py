@@ -20,7 +20,9 @@ import pytest
 from twisted.python.usage import UsageError
 from twisted.scripts import _twistw
 
-from tests.support.servers import Manage, session, wait_until
+from tests.support import servers
+from tests.support.keeping import guarded
+from tests.support.servers import Chat, Manage, Target, session, wait_until
 from tutorial import processes
 from tutorial.check.copies import take_copy
 from tutorial.processes import free_ports, lock, no_pidfile
@@ -225,12 +227,24 @@ def test_without_sessions_a_process_belongs_to_none(monkeypatch):
 
 
 def test_without_fork_manage_py_is_a_process_for_each_command(monkeypatch, tmp_path):
-    monkeypatch.delattr(os, "fork", raising=False)
-    folder = find_stage("stage1_django_ui").copy_to(tmp_path / "mychat")
-    manage = Manage("manage.py", [], folder, dict(os.environ), tmp_path / "log")
+    monkeypatch.setattr(servers, "CAN_FORK", False)
+    stage = find_stage("stage1_django_ui")
+    folder = stage.copy_to(tmp_path / "mychat")
+    env = os.environ | guarded(stage.folder, tmp_path)
+    manage = Manage(folder, env, tmp_path / "log")
     assert manage.say(("migrate", "--verbosity=0")) == ""
     assert "exit code" in manage.say(("no-such-command",))
-    assert manage.process is None
+    assert manage.process is None and manage.line is None
+
+
+def test_without_fork_a_chat_server_is_started_anew(monkeypatch, tmp_path):
+    monkeypatch.setattr(servers, "CAN_FORK", False)
+    stage = find_stage("stage5_refactor")
+    with Chat(Target(stage, stage.folder), tmp_path) as chat:
+        first = chat.twisted.process.pid
+        chat.restart()
+        assert isinstance(chat.twisted.process, subprocess.Popen)
+        assert chat.twisted.process.pid != first and chat.standby.line is None
 
 
 # --- Files, links and locks --------------------------------------------------

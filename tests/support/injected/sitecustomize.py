@@ -5,7 +5,7 @@ import os
 import tutorial_guard  # noqa: F401
 import tutorial_hashes  # noqa: F401
 
-if "TUTORIAL_COPIES" in os.environ:
+if "TUTORIAL_FORKS" in os.environ:
     import tutorial_twistd  # noqa: F401  # before others hear of what is opened
 
 if "TUTORIAL_READS" in os.environ:

@@ -1,7 +1,7 @@
 """Imported in the shell of a manage.py, this runs one command of it after another.
 
 Each runs in a copy of this process, where Django is set up already: to load it takes
-longer than most commands do. Stdin is the socket of tutorial_copies. What a command
+longer than most commands do. Stdin is the socket of tutorial_forks. What a command
 prints goes where this process prints.
 """
 
@@ -11,7 +11,7 @@ import sys
 import traceback
 
 from django.core.management import execute_from_command_line
-from tutorial_copies import go_on
+from tutorial_forks import go_on
 
 
 def _run(words):

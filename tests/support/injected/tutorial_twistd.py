@@ -2,7 +2,7 @@
 
 The process goes as far as to open the file that the chapter's command names. Then it
 goes on in copies of itself: it has read nothing of the folder under test. Of Twisted it
-has loaded what a chat server loads in a moment. Stdin is the socket of tutorial_copies.
+has loaded what a chat server loads in a moment. Stdin is the socket of tutorial_forks.
 """
 
 import importlib
@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 
-from tutorial_copies import go_on
+from tutorial_forks import go_on
 
 # None of these makes a reactor, which two processes cannot share.
 AHEAD = (
@@ -20,7 +20,7 @@ AHEAD = (
     "twisted.web.websocket",
 )
 
-del os.environ["TUTORIAL_COPIES"]  # It is not for what the chat server starts.
+del os.environ["TUTORIAL_FORKS"]  # It is not for what the chat server starts.
 _stands_still = False
 
 
