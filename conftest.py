@@ -138,7 +138,7 @@ def pytest_configure(config):
         config.stash[TELLS] = not original
     runs = not path or config.getoption("white_box")
     if runs or config.pluginmanager.hasplugin("twisted"):
-        # Twisted takes a third of the time in which a lane of `check` is ready, which
+        # Twisted takes a quarter of the time in which a lane of `check` is ready, which
         # judges from outside, and has no reactor.
         config.pluginmanager.import_plugin("tests.support.in_process")
     # What is meant for the shell only reaches no server, no client and no browser.

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Error, Page, Request, expect
 
 from tests.support.pages import COMES_BACK
-from tests.support.servers import PATIENCE, PEOPLE
+from tests.support.servers import PATIENCE, PEOPLE, comes_true
 from tutorial.stages import load_stages
 
 expect.set_options(timeout=1_000 * PATIENCE)
@@ -139,9 +139,8 @@ class Window:
         Else a minute of the page may pass meanwhile, and it gives up. An answer that
         is held up is waited for once, and not long.
         """
-        deadline = time.monotonic() + HELD_UP
-        while self._under_way and time.monotonic() < deadline:
-            self.page.evaluate("1")
+        if self._under_way:
+            comes_true(lambda: self.page.evaluate("1") and not self._under_way, HELD_UP)
         self._under_way.clear()
 
     def leave(self) -> bool:

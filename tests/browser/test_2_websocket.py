@@ -90,6 +90,19 @@ TELLINGS = """
 """
 
 
+def shows_once_after_a_quiet_time(window, said: list[str]) -> None:
+    """Raise AssertionError if a page does not show each of `said` once, newest first.
+
+    Between two of them nothing was said for longer than a poll waits.
+    """
+    shown = [line for line in lines(window) if line in said]
+    assert shown == said[::-1], (
+        "Nothing was said for longer than a poll waits, and then something. The page "
+        f"should show each message once: {said[::-1]}. From the box on, it shows "
+        f"{shown}."
+    )
+
+
 def doubles_nothing(ann, newcomer, rooms: str = "/chats/") -> None:
     """Whatever the browser tells Ann's page, it shows what is said once.
 

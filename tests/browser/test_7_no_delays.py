@@ -12,7 +12,11 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_2_websocket import lines, pass_time
+from tests.browser.test_2_websocket import (
+    lines,
+    pass_time,
+    shows_once_after_a_quiet_time,
+)
 from tests.support.clients import SECONDS
 from tests.support.pages import (
     SHORT_WAITS,
@@ -282,12 +286,7 @@ def test_a_server_that_hangs_is_noticed(tab):
     assert len(asked) > 3, "A quiet room is no error: three polls were answered."
     post(paul.chat, said[2])
     expect(paul.log, "what is said after a quiet time").to_contain_text(said[2])
-    shown = [line for line in lines(paul) if line in said]
-    assert shown == said[::-1], (
-        "Nothing was said for longer than polls wait, and then something. The page "
-        f"should show each message once: {said[::-1]}. From the box on, it shows "
-        f"{shown}."
-    )
+    shows_once_after_a_quiet_time(paul, said)
     server = psutil.Process(paul.chat.twisted.process.pid)
     server.suspend()
     try:

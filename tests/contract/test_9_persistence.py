@@ -426,7 +426,7 @@ def test_what_is_stored_at_once_in_two_rooms_is_two_messages(chat, room):
 
 @pytest.mark.stages(9, 11)
 def test_a_deleted_room_hurts_no_other_that_is_stored_with_it(chat):
-    for _ in range(2):
+    for _ in range(2):  # By one commit, unless the first of them begins one.
         rooms = chat.make_rooms(*(f"{which} {new_id()}" for which in ("1", "2", "3")))
         for path in rooms:
             status = post(chat, "while it is there", room=path).status
